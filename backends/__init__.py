@@ -1,0 +1,1 @@
+"""The built-in targets: one file each, on shared lowering code."""

@@ -1,0 +1,1 @@
+"""Graphs, grids, passes and integer programs. Knows the kernels, not the targets."""

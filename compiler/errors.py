@@ -1,0 +1,174 @@
+"""What can go wrong, as types.
+
+    IntlowerError
+    ├── ModelError            UnsupportedOperator, DynamicShape, InvalidGraph
+    ├── TargetError           UnknownTarget, DuplicateTarget, UnsupportedByTarget
+    ├── CalibrationError
+    ├── DataError             a data file's arrays do not fit the model
+    ├── LoweringError         AccumulatorOverflow, ScaleOutOfRange
+    ├── ArtifactError
+    └── SimulationMismatch
+
+`str(error)` is one sentence (what, where, what was allowed); `error.hint` says how to mend it. The command line prints
+both and exits with 2 (1 for a mismatch).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class IntlowerError(Exception):
+    """The root of every error that a user can cause.
+
+    Args:
+        message: one sentence.
+        hint: how to mend it, one sentence; may be empty.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class ModelError(IntlowerError):
+    """The model cannot be read as a graph."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnsupportedNode:
+    """One node that cannot be imported, and why."""
+
+    operator: str
+    name: str
+    reason: str = ""
+
+
+class UnsupportedOperator(ModelError):
+    """Operators of the model that cannot be imported, all of them at once.
+
+    Args:
+        nodes: every offending node.
+    """
+
+    def __init__(self, nodes: Sequence[UnsupportedNode]) -> None:
+        self.nodes = tuple(nodes)
+        listed = "; ".join(
+            f"{node.operator} at {node.name!r}" + (f" ({node.reason})" if node.reason else "")
+            for node in self.nodes
+        )
+        plural = "s are" if len(self.nodes) > 1 else " is"
+        super().__init__(
+            f"{len(self.nodes)} node{plural} not supported: {listed}",
+            "rewrite these nodes in operators that are supported, or cut the graph before them",
+        )
+
+
+class DynamicShape(ModelError):
+    """A dimension other than the batch is not known at compile time."""
+
+
+class InvalidGraph(ModelError):
+    """A graph that breaks its own rules: names, order, arity or shapes."""
+
+
+class TargetError(IntlowerError):
+    """Something about a target."""
+
+
+class UnknownTarget(TargetError):
+    """No installed target has this name."""
+
+    def __init__(
+        self, name: str, installed: Sequence[str], closest: Sequence[str] = ()
+    ) -> None:
+        self.name = name
+        self.installed = tuple(installed)
+        meant = f"did you mean {closest[0]!r}? " if closest else ""
+        super().__init__(
+            f"unknown target {name!r}", f"{meant}installed targets: {', '.join(self.installed)}"
+        )
+
+
+class DuplicateTarget(TargetError):
+    """Two installed packages provide a target of the same name."""
+
+    def __init__(self, name: str, packages: Sequence[str]) -> None:
+        self.name = name
+        self.packages = tuple(packages)
+        super().__init__(
+            f"target {name!r} is provided by {' and by '.join(self.packages)}",
+            "uninstall one of the packages",
+        )
+
+
+class UnsupportedByTarget(TargetError):
+    """The target's arithmetic does not cover an operator of the graph."""
+
+
+class CalibrationError(IntlowerError):
+    """Ranges cannot be found: no statistics, no samples, or values that are not finite."""
+
+
+class DataError(IntlowerError):
+    """A data file does not fit the model: a name, a shape or a type."""
+
+
+class LoweringError(IntlowerError):
+    """The graph cannot be expressed in the target's integers."""
+
+
+class AccumulatorOverflow(LoweringError):
+    """An output channel may leave the accumulator, for some input codes."""
+
+    def __init__(self, *, node: str, channel: int, bound: int, limit: int, target: str) -> None:
+        self.node = node
+        self.channel = channel
+        self.bound = bound
+        self.limit = limit
+        self.target = target
+        super().__init__(
+            f"{node}: channel {channel} may reach {bound:_}, past {limit:_}, the limit of the "
+            f"accumulator of {target!r}",
+            "equalize the weights, or choose a target with a wider accumulator",
+        )
+
+
+class ScaleOutOfRange(LoweringError):
+    """A scale or a ratio of scales is outside what the target's arithmetic can multiply by."""
+
+
+class ArtifactError(IntlowerError):
+    """A file is not an artifact of this program, or is altered."""
+
+
+class SimulationMismatch(IntlowerError):
+    """Two executions of one program gave different integers.
+
+    Args:
+        instruction: the first differing instruction.
+        index: index of the first differing element of its output.
+        expected: the oracle's code there.
+        actual: the other's.
+        against: who gave `actual`.
+    """
+
+    def __init__(
+        self,
+        *,
+        instruction: str,
+        index: tuple[int, ...],
+        expected: int,
+        actual: int,
+        against: str,
+    ) -> None:
+        self.instruction = instruction
+        self.index = index
+        self.expected = expected
+        self.actual = actual
+        self.against = against
+        super().__init__(
+            f"{against} differs first at {instruction}{list(index)}: {actual} instead of {expected}",
+            "this is a defect of intlower or of the runtime: please report it with the artifact",
+        )

@@ -1,0 +1,285 @@
+"""What each integer instruction requires of its shapes, types and numbers.
+
+Run whenever a program is made, also from a file that a stranger wrote: after it, kernels index without checks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intlower.compiler.errors import ArtifactError, InvalidGraph
+from intlower.compiler.operators import AveragePool, Concat, Conv, MaxPool, Pad, Shape, Slice
+from intlower.kernels.signature import ElementType, KernelKey, Requantize
+
+Attributes = Mapping[str, int | tuple[int, ...]]
+
+# No tensor of one sample may be larger: a bound on what a file can make us allocate.
+LARGEST_TENSOR = 1 << 28
+
+
+def check_instruction(
+    name: str,
+    kernel: KernelKey,
+    input_shapes: Sequence[Shape],
+    input_elements: Sequence[ElementType],
+    output_shape: Shape,
+    output_element: ElementType,
+    constants: Mapping[str, NDArray[Any]],
+    attributes: Attributes,
+) -> None:
+    """Prove that a kernel may be called with these arguments.
+
+    Args:
+        name: of the instruction, for messages.
+        kernel: the kernel, whose element types the tensors must have.
+        input_shapes: shape of each input tensor; axis 0 may be None.
+        input_elements: type of each input tensor.
+        output_shape: declared shape of the output.
+        output_element: declared type of the output.
+        constants: the integer arrays.
+        attributes: the integers.
+
+    Raises:
+        ArtifactError: something does not fit; the message says what.
+    """
+    schema = kernel.schema
+    checker = _Checker(name, kernel, constants, attributes)
+    if (schema.inputs is not None and len(input_shapes) != schema.inputs) or not input_shapes:
+        raise checker.error(f"takes {schema.inputs or 'one or more'} tensors")
+    if any(element is not kernel.activation for element in input_elements):
+        raise checker.error(f"its inputs are not {kernel.activation.dtype_name}")
+    if output_element is not kernel.output:
+        raise checker.error(f"its output is not {kernel.output.dtype_name}")
+    try:
+        expected = _RULES[kernel.operator](checker, input_shapes)
+    except InvalidGraph as error:
+        raise checker.error(str(error)) from None
+    if expected != output_shape:
+        raise checker.error(f"computes {expected}, not {output_shape}")
+    if math.prod(d for d in output_shape if d is not None) > LARGEST_TENSOR:
+        raise checker.error(f"a tensor of shape {output_shape} is larger than is allowed")
+
+
+class _Checker:
+    """One instruction under examination: typed access to its numbers, each with its range."""
+
+    def __init__(
+        self,
+        name: str,
+        kernel: KernelKey,
+        constants: Mapping[str, NDArray[Any]],
+        attributes: Attributes,
+    ) -> None:
+        self.name = name
+        self.kernel = kernel
+        self.constants = constants
+        self.attributes = attributes
+
+    def error(self, reason: str) -> ArtifactError:
+        return ArtifactError(f"{self.name} ({self.kernel}): {reason}")
+
+    def number(self, key: str, low: int, high: int) -> int:
+        value = self.attributes[key]
+        if not isinstance(value, int) or not low <= value <= high:
+            raise self.error(f"{key} is {value}, not an integer in [{low}, {high}]")
+        return value
+
+    def numbers(self, key: str, length: int | None, low: int, high: int) -> tuple[int, ...]:
+        value = self.attributes[key]
+        if (
+            not isinstance(value, tuple)
+            or (length is not None and len(value) != length)
+            or not all(isinstance(v, int) and low <= v <= high for v in value)
+        ):
+            count = "any number of" if length is None else length
+            raise self.error(f"{key} is {value}, not {count} integers in [{low}, {high}]")
+        return value
+
+    def array(
+        self, key: str, dtype: str, shape: tuple[int, ...] | None, low: int, high: int
+    ) -> NDArray[Any]:
+        array = self.constants[key]
+        if array.dtype != np.dtype(dtype) or (shape is not None and array.shape != shape):
+            wanted = "" if shape is None else list(shape)
+            raise self.error(f"{key} is {array.dtype}{list(array.shape)}, not {dtype}{wanted}")
+        if array.size == 0 or int(array.min()) < low or int(array.max()) > high:
+            raise self.error(f"{key} has entries outside [{low}, {high}], or none")
+        return array
+
+    def clamp_range(self) -> tuple[int, int]:
+        low, high = self.kernel.output.limits
+        minimum = self.number("minimum", low, high)
+        return minimum, self.number("maximum", minimum, high)
+
+    def zero_points(self, weighted: bool = False) -> None:
+        self.number("input_zero_point", *self.kernel.activation.limits)
+        self.number("output_zero_point", *self.kernel.output.limits)
+        if weighted and self.kernel.weight is not None:
+            self.number("weight_zero_point", *self.kernel.weight.limits)
+
+    @property
+    def multiplier_limit(self) -> int:
+        return (1 << 24) - 1 if self.kernel.requantize is Requantize.F32EVEN else (1 << 31) - 1
+
+    def scales(self, shape: tuple[int, ...]) -> None:
+        self.array("multiplier", "int32", shape, 0, self.multiplier_limit)
+        self.array("shift", "int32", shape, 1, 62)
+
+    def window(self) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int, int, int]]:
+        kernel = self.numbers("kernel_shape", 2, 1, LARGEST_TENSOR)
+        strides = self.numbers("strides", 2, 1, LARGEST_TENSOR)
+        pads = self.numbers("pads", 4, 0, LARGEST_TENSOR)
+        return (
+            (kernel[0], kernel[1]),
+            (strides[0], strides[1]),
+            (pads[0], pads[1], pads[2], pads[3]),
+        )
+
+
+def _weighted(checker: _Checker, outputs: int) -> None:
+    assert checker.kernel.weight is not None  # the kernel key proves it
+    low, high = checker.kernel.weight.limits
+    checker.array("weights", checker.kernel.weight.dtype_name, None, low, high)
+    checker.array("bias", "int32", (outputs,), *ElementType.INT32.limits)
+    checker.scales((outputs,))
+    codes = checker.kernel.output.limits
+    minimum = checker.array("minimum", "int32", (outputs,), *codes)
+    maximum = checker.array("maximum", "int32", (outputs,), *codes)
+    if (minimum > maximum).any():
+        raise checker.error("a clamp's minimum is above its maximum")
+    checker.zero_points(weighted=True)
+
+
+def _conv2d(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
+    strides = checker.numbers("strides", 2, 1, LARGEST_TENSOR)
+    dilations = checker.numbers("dilations", 2, 1, LARGEST_TENSOR)
+    pads = checker.numbers("pads", 4, 0, LARGEST_TENSOR)
+    weights = checker.constants["weights"]
+    if weights.ndim != 4:
+        raise checker.error(f"weights of rank {weights.ndim}, not 4")
+    _weighted(checker, weights.shape[0])
+    operator = Conv(
+        strides=(strides[0], strides[1]),
+        dilations=(dilations[0], dilations[1]),
+        pads=(pads[0], pads[1], pads[2], pads[3]),
+        groups=checker.number("groups", 1, LARGEST_TENSOR),
+    )
+    return operator.output_shape([inputs[0], weights.shape])
+
+
+def _gemm(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
+    weights = checker.constants["weights"]
+    x = inputs[0]
+    if weights.ndim != 2 or len(x) != 2 or x[1] != weights.shape[1]:
+        raise checker.error(f"weights {list(weights.shape)} do not fit an input of shape {x}")
+    _weighted(checker, weights.shape[0])
+    return (x[0], weights.shape[0])
+
+
+def _add(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
+    double = checker.kernel.requantize is not Requantize.F32EVEN
+    stages = 3 if double else 2
+    checker.numbers("multiplier", stages, 0, checker.multiplier_limit)
+    shifts = checker.numbers("shift", stages, 31 if double else 1, 62)
+    if not double and abs(shifts[0] - shifts[1]) > 14:
+        raise checker.error(f"shifts {shifts} lie further apart than equation (9) allows")
+    checker.number("left_shift", 0, 20 if double else 0)
+    checker.numbers("input_zero_points", 2, *checker.kernel.activation.limits)
+    checker.number("output_zero_point", *checker.kernel.output.limits)
+    checker.clamp_range()
+    if inputs[0] != inputs[1]:
+        raise checker.error(f"adds shapes {inputs[0]} and {inputs[1]}")
+    return inputs[0]
+
+
+def _average_pool(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
+    kernel, strides, pads = checker.window()
+    checker.zero_points()
+    checker.clamp_range()
+    shape = AveragePool(kernel_shape=kernel, strides=strides, pads=pads).output_shape(inputs)
+    positions = (shape[2] or 0, shape[3] or 0)
+    uniform = checker.constants["multiplier"].shape == (1, 1)
+    checker.scales((1, 1) if uniform else positions)
+    return shape
+
+
+def _requantize(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
+    checker.number("multiplier", 0, checker.multiplier_limit)
+    checker.number("shift", 1, 62)
+    checker.zero_points()
+    checker.clamp_range()
+    return inputs[0]
+
+
+def _max_pool(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
+    kernel, strides, pads = checker.window()
+    dilations = checker.numbers("dilations", 2, 1, LARGEST_TENSOR)
+    operator = MaxPool(
+        kernel_shape=kernel, strides=strides, pads=pads, dilations=(dilations[0], dilations[1])
+    )
+    return operator.output_shape(inputs)
+
+
+def _concat(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
+    axis = checker.number("axis", 1, len(inputs[0]) - 1)
+    return Concat(axis=axis).output_shape(inputs)
+
+
+def _pad(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
+    pads = checker.numbers("pads", 2 * len(inputs[0]), 0, LARGEST_TENSOR)
+    checker.number("value", *checker.kernel.activation.limits)
+    if pads[0] or pads[len(inputs[0])]:
+        raise checker.error("pads the batch")
+    return Pad(pads=pads).output_shape(inputs)
+
+
+def _slice(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
+    rank = len(inputs[0])
+    axes = checker.numbers("axes", None, 1, rank - 1)
+    limits = (-(1 << 62), 1 << 62)
+    starts, ends, steps = (
+        checker.numbers(key, len(axes), *limits) for key in ("starts", "ends", "steps")
+    )
+    if len(set(axes)) != len(axes):
+        raise checker.error(f"slices an axis twice: {axes}")
+    return Slice(starts=starts, ends=ends, axes=axes, steps=steps).output_shape(inputs)
+
+
+def _reshape(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
+    shape = checker.numbers("shape", None, 0, LARGEST_TENSOR)
+    x = inputs[0]
+    if not shape or shape[0] != 0 or 0 in shape[1:]:
+        raise checker.error(f"shape {shape} does not begin with 0, which keeps the batch")
+    if math.prod(shape[1:]) != math.prod(d for d in x[1:] if d is not None):
+        raise checker.error(f"reshapes {x} to {shape}")
+    return (x[0], *shape[1:])
+
+
+def _softmax(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
+    low, high = checker.kernel.activation.limits
+    checker.array("table", "int32", (high - low + 1,), 0, (1 << 24) - 1)
+    checker.number("axis", 1, len(inputs[0]) - 1)
+    checker.number("maximum", 1, high)
+    if int(checker.constants["table"][0]) < 1:
+        raise checker.error("the table's first entry, exp(0), must be positive")
+    return inputs[0]
+
+
+_RULES = {
+    "conv2d": _conv2d,
+    "gemm": _gemm,
+    "add": _add,
+    "average_pool": _average_pool,
+    "requantize": _requantize,
+    "max_pool": _max_pool,
+    "concat": _concat,
+    "pad": _pad,
+    "slice": _slice,
+    "reshape": _reshape,
+    "softmax": _softmax,
+}

@@ -1,0 +1,147 @@
+"""A target's arithmetic as data: every number and rule, each with its source."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+
+from intlower.compiler.grid import UniformSpec
+from intlower.kernels.numerics import Rounding
+from intlower.kernels.signature import Requantize
+
+
+class Overflow(enum.Enum):
+    """What happens at the accumulator's limit."""
+
+    FORBID = "proved absent at compile time"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccumulatorSpec:
+    """The register that sums products.
+
+    Attributes:
+        bits: its width, two's complement.
+        overflow: FORBID, proved from the weights for every channel.
+    """
+
+    bits: int = 32
+    overflow: Overflow = Overflow.FORBID
+
+    @property
+    def limit(self) -> int:
+        """The greatest value it holds."""
+        return (1 << (self.bits - 1)) - 1
+
+    def describe(self) -> str:
+        """Return the spec in words."""
+        return f"int{self.bits}, overflow {self.overflow.value}"
+
+
+class SoftmaxRule(enum.Enum):
+    """Where a classifier's final softmax runs."""
+
+    HOST = "on the host, in float, after the last integer tensor"
+    INTEGER_TABLE = "in integers: a table of exponentials and a rounded division"
+
+
+class Status(enum.Enum):
+    """What stands behind a number."""
+
+    PUBLIC_FACT = "public fact"
+    OUR_DEFINITION = "our definition"
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a field's value comes from.
+
+    Attributes:
+        status: a public fact, or our definition where nothing public fixes it.
+        source: the document or source file; for our definition, the reason.
+    """
+
+    status: Status
+    source: str
+
+
+def public_fact(source: str) -> Provenance:
+    """Return the provenance of a published value."""
+    return Provenance(Status.PUBLIC_FACT, source)
+
+
+def our_definition(reason: str) -> Provenance:
+    """Return the provenance of a value that nothing public fixes."""
+    return Provenance(Status.OUR_DEFINITION, reason)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetSpec:
+    """The arithmetic contract of one target.
+
+    Attributes:
+        name: what the command line calls it.
+        title: hardware and library, for tables.
+        activations: grid of every tensor between layers.
+        weights: grid of convolution and matrix weights.
+        bias_bits: width of a bias, in units of input scale times weight scale.
+        bias_rounding: of a real bias to that unit.
+        accumulator: width and overflow.
+        requantize: from accumulator to output code.
+        average_pool: how means are rounded, in words; the rule is `requantize` of the sum.
+        addition: how residual sums are rounded, in words; the rule is `requantize`'s sum.
+        concatenation: how inputs with different scales are joined, in words.
+        softmax: where a final softmax runs.
+        operators: names of the float operators (classes of `operators.py`) that lower to integers.
+        provenance: the source of each field above from `activations` on, by field name.
+    """
+
+    name: str
+    title: str
+    activations: UniformSpec
+    weights: UniformSpec
+    bias_bits: int
+    bias_rounding: Rounding
+    accumulator: AccumulatorSpec
+    requantize: Requantize
+    average_pool: str
+    addition: str
+    concatenation: str
+    softmax: SoftmaxRule
+    operators: frozenset[str]
+    provenance: Mapping[str, Provenance]
+
+    def __post_init__(self) -> None:
+        needed = {f.name for f in fields(self)} - {"name", "title", "provenance"}
+        if set(self.provenance) != needed:
+            wrong = ", ".join(sorted(set(self.provenance) ^ needed))
+            raise ValueError(
+                f"target {self.name!r}: every field has a provenance; look at {wrong}"
+            )
+        object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+
+    def contract(self) -> list[tuple[str, str, Provenance]]:
+        """Return (field, value in words, provenance) of every sourced field, in order."""
+        words = {
+            "activations": self.activations.describe(),
+            "weights": self.weights.describe(),
+            "bias_bits": f"int{self.bias_bits}, scale = input scale * weight scale",
+            "bias_rounding": self.bias_rounding.value,
+            "accumulator": self.accumulator.describe(),
+            "requantize": f"{self.requantize.value}: {_REQUANTIZE_WORDS[self.requantize]}",
+            "average_pool": self.average_pool,
+            "addition": self.addition,
+            "concatenation": self.concatenation,
+            "softmax": self.softmax.value,
+            "operators": ", ".join(sorted(self.operators)),
+        }
+        return [(name, text, self.provenance[name]) for name, text in words.items()]
+
+
+_REQUANTIZE_WORDS = {
+    Requantize.F32EVEN: "one IEEE single-precision multiply, ties to even, equation (8)",
+    Requantize.MUL31DOUBLE: "31-bit multiplier and shift, rounded twice, equation (11)",
+    Requantize.MUL31SINGLE: "31-bit multiplier and shift, rounded once, equation (12)",
+}

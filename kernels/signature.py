@@ -1,0 +1,218 @@
+"""What a kernel computes, as a value: its string is its name in the program, the tests and the benchmarks."""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass, replace
+
+
+class ElementType(enum.Enum):
+    """The storage type of a code; the value is the short form used in kernel names."""
+
+    INT8 = "s8"
+    UINT8 = "u8"
+    INT16 = "s16"
+    UINT16 = "u16"
+    INT32 = "s32"
+
+    @property
+    def dtype_name(self) -> str:
+        """The NumPy and ONNX name: `int8`, `uint8`, ...
+
+        >>> ElementType.UINT8.dtype_name
+        'uint8'
+        """
+        return self.name.lower()
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """The least and the greatest value that the type stores.
+
+        >>> ElementType.INT8.limits
+        (-128, 127)
+        """
+        bits = int(self.value[1:])
+        return (
+            (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+            if self.value[0] == "s"
+            else (0, (1 << bits) - 1)
+        )
+
+
+class Requantize(enum.Enum):
+    """How an accumulator becomes an output code; each member cites its equation in `numerics`.
+
+    ============  ==========================================================  ==========
+    member        rule                                                        equations
+    ============  ==========================================================  ==========
+    F32EVEN       one IEEE single-precision multiply, ties to even            (8), (9)
+    MUL31DOUBLE   Q31 multiplier, two roundings (gemmlowp)                    (11), (13)
+    MUL31SINGLE   Q31 multiplier, one rounding, ties up                       (12)
+    ============  ==========================================================  ==========
+    """
+
+    F32EVEN = "f32even"
+    MUL31DOUBLE = "mul31double"
+    MUL31SINGLE = "mul31single"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorSchema:
+    """The arguments of one integer operator, in calling order: tensors, constants, attributes.
+
+    Attributes:
+        inputs: number of tensor inputs; None means one or more.
+        constants: names of the constant arrays.
+        attributes: names of the integer attributes.
+        weighted: whether the kernel name carries a weight type.
+        requantized: whether the kernel name carries a requantization and an output type.
+    """
+
+    inputs: int | None = 1
+    constants: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+    weighted: bool = False
+    requantized: bool = False
+
+
+_PER_CHANNEL = ("weights", "bias", "multiplier", "shift", "minimum", "maximum")
+_ZERO_POINTS = ("input_zero_point", "weight_zero_point", "output_zero_point")
+_WINDOW = ("kernel_shape", "strides", "pads")
+
+# Every operator of the integer program. `reference.py` documents each argument's layout and range.
+OPERATORS: dict[str, OperatorSchema] = {
+    "conv2d": OperatorSchema(
+        constants=_PER_CHANNEL,
+        attributes=("strides", "pads", "dilations", "groups", *_ZERO_POINTS),
+        weighted=True,
+        requantized=True,
+    ),
+    "gemm": OperatorSchema(
+        constants=_PER_CHANNEL, attributes=_ZERO_POINTS, weighted=True, requantized=True
+    ),
+    "add": OperatorSchema(
+        inputs=2,
+        attributes=(
+            "multiplier",
+            "shift",
+            "left_shift",
+            "input_zero_points",
+            "output_zero_point",
+            "minimum",
+            "maximum",
+        ),
+        requantized=True,
+    ),
+    "average_pool": OperatorSchema(
+        constants=("multiplier", "shift"),
+        attributes=(*_WINDOW, "input_zero_point", "output_zero_point", "minimum", "maximum"),
+        requantized=True,
+    ),
+    "requantize": OperatorSchema(
+        attributes=(
+            "multiplier",
+            "shift",
+            "input_zero_point",
+            "output_zero_point",
+            "minimum",
+            "maximum",
+        ),
+        requantized=True,
+    ),
+    "max_pool": OperatorSchema(attributes=(*_WINDOW, "dilations")),
+    "concat": OperatorSchema(inputs=None, attributes=("axis",)),
+    "pad": OperatorSchema(attributes=("pads", "value")),
+    "slice": OperatorSchema(attributes=("starts", "ends", "axes", "steps")),
+    "reshape": OperatorSchema(attributes=("shape",)),
+    "softmax": OperatorSchema(constants=("table",), attributes=("axis", "maximum")),
+}
+
+_NAME = re.compile(
+    r"(?P<operator>[a-z0-9_]+?)(?P<types>(?:_[su](?:8|16|32)c?)+)"
+    r"(?:__(?P<requantize>f32even|mul31double|mul31single))?(?:__(?P<variant>[a-z0-9]+))?"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelKey:
+    """The name of a kernel: operator, element types, requantization and, once selected, the variant.
+
+    Follows XNNPACK's naming. Programs hold keys without a variant; `library.kernel_for` adds one.
+
+    >>> key = KernelKey(operator="conv2d", activation=ElementType.INT8, weight=ElementType.INT8,
+    ...                 per_channel=True, output=ElementType.INT8, requantize=Requantize.F32EVEN)
+    >>> str(key)
+    'conv2d_s8_s8c_s8__f32even'
+    >>> KernelKey.parse(str(key)) == key
+    True
+    """
+
+    operator: str
+    activation: ElementType
+    weight: ElementType | None = None
+    per_channel: bool = False
+    output: ElementType
+    requantize: Requantize | None = None
+    variant: str = ""
+
+    def __post_init__(self) -> None:
+        schema = OPERATORS.get(self.operator)
+        if schema is None:
+            raise ValueError(f"unknown integer operator {self.operator!r}")
+        if schema.weighted != (self.weight is not None):
+            raise ValueError(
+                f"{self.operator}: a weight type is given exactly where it has weights"
+            )
+        if schema.requantized != (self.requantize is not None):
+            raise ValueError(
+                f"{self.operator}: a requantization is given exactly where it has one"
+            )
+        if not schema.requantized and self.output is not self.activation:
+            raise ValueError(f"{self.operator} keeps its element type")
+
+    def __str__(self) -> str:
+        parts = [self.operator, self.activation.value]
+        if self.weight is not None:
+            parts.append(self.weight.value + ("c" if self.per_channel else ""))
+        if self.requantize is not None:
+            parts.append(self.output.value)
+        name = "_".join(parts)
+        if self.requantize is not None:
+            name += f"__{self.requantize.value}"
+        return f"{name}__{self.variant}" if self.variant else name
+
+    @property
+    def schema(self) -> OperatorSchema:
+        """The operator's arguments."""
+        return OPERATORS[self.operator]
+
+    def with_variant(self, variant: str) -> KernelKey:
+        """Return the key of one implementation."""
+        return replace(self, variant=variant)
+
+    @classmethod
+    def parse(cls, name: str) -> KernelKey:
+        """Return the key of a name; the inverse of `str`.
+
+        Raises:
+            ValueError: the text names no kernel.
+        """
+        match = _NAME.fullmatch(name)
+        if match is None:
+            raise ValueError(f"not a kernel name: {name!r}")
+        types = match["types"].lstrip("_").split("_")
+        schema = OPERATORS.get(match["operator"])
+        expected = 1 if schema is None else 1 + schema.weighted + schema.requantized
+        if schema is None or len(types) != expected:
+            raise ValueError(f"not a kernel name: {name!r}")
+        weight = types[1] if schema.weighted else None
+        return cls(
+            operator=match["operator"],
+            activation=ElementType(types[0]),
+            weight=None if weight is None else ElementType(weight.removesuffix("c")),
+            per_channel=weight is not None and weight.endswith("c"),
+            output=ElementType(types[-1]),
+            requantize=None if match["requantize"] is None else Requantize(match["requantize"]),
+            variant=match["variant"] or "",
+        )
