@@ -3,17 +3,14 @@
 The network has what makes MobileNets hard to quantize: a few channels carry a signal of very
 small variance, so folding the BatchNorm that follows multiplies their depthwise filters a
 hundredfold, and one 8-bit range for the whole tensor rounds the other channels away. They are
-only badly scaled, so cross-layer equalization undoes the damage. The imbalance comes from an
-uneven initialisation of some BatchNorm scales, which are then trained like everything else.
-
-Run with ``python benchmarks/train_digits.py``; it needs the ``train`` extra (scikit-learn).
+only badly scaled: cross-layer equalization undoes it. The imbalance comes from the uneven
+start of some BatchNorm scales, which are then trained like all else. Needs ``intlower[train]``.
 """
 
-import math
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import onnx
@@ -26,88 +23,73 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 DEMO = Path(__file__).resolve().parent.parent / "intlower" / "demo"
-SEED = 0
-EPOCHS, BATCH, LEARNING_RATE = 60, 64, 4e-3
-SCALE_EXPONENTS = (1.0, -7.0)  # uneven BatchNorm scales start between 2 and 1/128
+TAIL = 5
+SEED, EPOCHS, BATCH, LEARNING_RATE = 2, 60, 64, 4e-3
+UNEVEN_EXPONENTS = (1.0, -6.5)  # of two: uneven BatchNorm scales at the start
+BOTTLENECKS = ("block2.pointwise", "block3.project")  # no ReLU6; the second adds the first
 
 
-class Layer(NamedTuple):
-    """One convolution with BatchNorm; they run in the order of ``LAYERS``."""
+class Layer(nn.Module):
+    """A convolution, depthwise if 3x3, and BatchNorm; a small channel learns as fast as any."""
 
-    name: str
-    inputs: int
-    outputs: int
-    kernel: int = 1
-    stride: int = 1
-    groups: int = 1
-    relu6: bool = True
-    uneven: bool = False  # start from BatchNorm scales very different between channels
-    residual: str = ""  # name of the earlier layer whose output is added to this one's
-
-
-LAYERS = (
-    Layer("stem.conv", 1, 24, kernel=3, uneven=True),
-    Layer("block1.depthwise", 24, 24, kernel=3, groups=24),
-    Layer("block1.pointwise", 24, 32, uneven=True),
-    Layer("block2.depthwise", 32, 32, kernel=3, stride=2, groups=32),
-    Layer("block2.pointwise", 32, 32, relu6=False),
-    Layer("block3.expand", 32, 64, uneven=True),
-    Layer("block3.depthwise", 64, 64, kernel=3, groups=64),
-    Layer("block3.project", 64, 32, relu6=False, residual="block2.pointwise"),
-    Layer("head.pointwise", 32, 64),
-)
-
-
-class ConvNorm(nn.Module):
-    """A convolution and its BatchNorm, whose scale is learned as a logarithm.
-
-    The offset is relative to the scale: small channels learn at the same pace as large ones.
-    """
-
-    def __init__(self, layer: Layer) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, uneven: bool = False
+    ) -> None:
         super().__init__()
-        sizes = (layer.inputs, layer.outputs, layer.kernel, layer.stride, layer.kernel // 2)
-        self.convolution = nn.Conv2d(*sizes, groups=layer.groups, bias=False)
-        self.norm = nn.BatchNorm2d(layer.outputs, affine=False)
-        spread = torch.linspace(0, 1, layer.outputs)[torch.randperm(layer.outputs)]
-        first, last = SCALE_EXPONENTS if layer.uneven else (0.0, 0.0)
-        exponents = first + (last - first) * spread**5  # most channels near the first
-        self.log_scale = nn.Parameter(exponents * math.log(2))
-        self.relative_offset = nn.Parameter(torch.zeros(layer.outputs))
+        sizes = (inputs, outputs, kernel, stride, kernel // 2)
+        self.conv = nn.Conv2d(*sizes, groups=inputs if kernel > 1 else 1, bias=False)
+        self.norm = nn.BatchNorm2d(outputs, affine=False)
+        spread = torch.linspace(0, 1, outputs)[torch.randperm(outputs)] ** TAIL  # mostly small
+        first, last = UNEVEN_EXPONENTS if uneven else (0.0, 0.0)
+        # BatchNorm learns the logarithm of its scale, and its offset relative to the scale.
+        self.scale_exponent = nn.Parameter(first + (last - first) * spread)
+        self.relative_offset = nn.Parameter(torch.zeros(outputs))
 
     def forward(self, values: Tensor) -> Tensor:
         """Return the normalised convolution of ``values``."""
-        values = self.norm(self.convolution(values)) + self.relative_offset[:, None, None]
-        return values * self.log_scale.exp()[:, None, None]
+        values = self.norm(self.conv(values)) + self.relative_offset[:, None, None]
+        return values * self.scale_exponent.exp2()[:, None, None]
 
-    def norm_values(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return scale, offset, mean and variance, as BatchNormalization takes them."""
-        mean, variance = (self.norm.get_buffer(f"running_{name}") for name in ("mean", "var"))
-        scale = self.log_scale.exp()
-        return scale, scale * self.relative_offset, mean, variance
+    def norm_values(self) -> dict[str, Tensor]:
+        """Return the inputs of an ONNX BatchNormalization, in their order."""
+        scale = self.scale_exponent.exp2()
+        moments = {key: self.norm.get_buffer(f"running_{key}") for key in ("mean", "var")}
+        return {"scale": scale, "bias": scale * self.relative_offset, **moments}
 
     def fold_factor(self) -> Tensor:
         """Return what folding BatchNorm multiplies the weights by."""
-        scale, _, _, variance = self.norm_values()
-        return (scale / torch.sqrt(variance + self.norm.eps))[:, None, None, None]
+        values = self.norm_values()
+        return (values["scale"] / (values["var"] + self.norm.eps).sqrt())[:, None, None, None]
 
 
 class Network(nn.Module):
-    """The convolutions of ``LAYERS``, global average pooling and a linear classifier."""
+    """Depthwise-separable blocks, the third one residual, and a linear classifier."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.stages = [ConvNorm(layer) for layer in LAYERS]
-        self.registered = nn.ModuleList(self.stages)  # makes their parameters known
-        self.classifier = nn.Linear(LAYERS[-1].outputs, 10)
+        self.layers = {
+            "stem.conv": Layer(1, 24, kernel=3, uneven=True),
+            "block1.depthwise": Layer(24, 24, kernel=3),
+            "block1.pointwise": Layer(24, 32, uneven=True),
+            "block2.depthwise": Layer(32, 32, kernel=3, stride=2),
+            "block2.pointwise": Layer(32, 32),
+            "block3.expand": Layer(32, 64, uneven=True),
+            "block3.depthwise": Layer(64, 64, kernel=3),
+            "block3.project": Layer(64, 32),
+            "head.pointwise": Layer(32, 64),
+        }
+        self.registered = nn.ModuleList(self.layers.values())  # makes their parameters known
+        self.classifier = nn.Linear(64, 10)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Return the logits."""
-        values, outputs = image, dict[str, Tensor]()
-        for layer, stage in zip(LAYERS, self.stages, strict=True):
-            values = functional.relu6(stage(values)) if layer.relu6 else stage(values)
-            values = values + outputs[layer.residual] if layer.residual else values
-            outputs[layer.name] = values
+    def forward(self, values: Tensor) -> Tensor:
+        """Return the logits of images."""
+        outputs = dict[str, Tensor]()
+        for name, layer in self.layers.items():
+            outputs[name] = values = layer(values)
+            if name not in BOTTLENECKS:
+                values = functional.relu6(values)
+            elif name == BOTTLENECKS[1]:
+                values = values + outputs[BOTTLENECKS[0]]
         return self.classifier(values.mean((2, 3)))
 
 
@@ -135,28 +117,26 @@ def to_onnx(network: Network) -> onnx.ModelProto:
     constants |= network.classifier.state_dict(prefix="classifier.")
     nodes: list[onnx.NodeProto] = []
 
-    def add(kind: str, name: str, *inputs: str, output: str = "", **options: Any) -> str:
-        nodes.append(helper.make_node(kind, inputs, [output or name], name, **options))
-        return output or name
+    def add(kind: str, name: str, *inputs: str, **options: Any) -> str:
+        output = "logits" if name == "classifier" else name
+        nodes.append(helper.make_node(kind, inputs, [output], name, **options))
+        return output
 
-    value, outputs = "image", dict[str, str]()
-    for layer, stage in zip(LAYERS, network.stages, strict=True):
-        name, weight, epsilon = layer.name, f"{layer.name}.weight", stage.norm.eps
-        norms = [f"{name}.bn.{part}" for part in ("scale", "bias", "mean", "variance")]
-        constants |= {weight: stage.convolution.weight}
-        constants |= zip(norms, stage.norm_values(), strict=True)
-        sizes = {"kernel_shape": [layer.kernel] * 2, "pads": [layer.kernel // 2] * 4}
-        sizes |= {"strides": [layer.stride] * 2}
-        value = add("Conv", name, value, weight, group=layer.groups, **sizes)
-        value = add("BatchNormalization", f"{name}.bn", value, *norms, epsilon=epsilon)
-        if layer.relu6:
+    value = "image"
+    for name, layer in network.layers.items():
+        conv, norm = layer.conv, f"{name}.bn"
+        norm_values = {f"{norm}.{key}": tensor for key, tensor in layer.norm_values().items()}
+        constants |= {f"{name}.weight": conv.weight, **norm_values}
+        sizes: dict[str, Any] = {"kernel_shape": conv.kernel_size, "strides": conv.stride}
+        sizes |= {"pads": [conv.kernel_size[0] // 2] * 4, "group": conv.groups}
+        value = add("Conv", name, value, f"{name}.weight", **sizes)
+        value = add("BatchNormalization", norm, value, *norm_values, epsilon=layer.norm.eps)
+        if name not in BOTTLENECKS:
             value = add("Clip", f"{name}.relu6", value, "relu6.min", "relu6.max")
-        if layer.residual:
-            value = add("Add", f"{name}.add", value, outputs[layer.residual])
-        outputs[name] = value
+        elif name == BOTTLENECKS[1]:
+            value = add("Add", "block3.add", value, f"{BOTTLENECKS[0]}.bn")
     value = add("Flatten", "flatten", add("GlobalAveragePool", "pool", value), axis=1)
-    operands = (value, "classifier.weight", "classifier.bias")
-    add("Gemm", "classifier", *operands, output="logits", transB=1)
+    add("Gemm", "classifier", value, "classifier.weight", "classifier.bias", transB=1)
     tensors = [numpy_helper.from_array(v.detach().numpy(), k) for k, v in constants.items()]
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 1, 8, 8])
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 10])
@@ -183,18 +163,11 @@ def per_tensor(weight: Tensor) -> Tensor:
 def rounded(network: Network, rounding: Callable[[Tensor], Tensor]) -> Network:
     """Return a copy with its weights folded, rounded, and unfolded again."""
     result = deepcopy(network)
-    for stage in result.stages:
-        factor, weight = stage.fold_factor(), stage.convolution.weight
-        weight.copy_(rounding(weight * factor) / factor)
+    for layer in result.layers.values():
+        layer.conv.weight *= layer.fold_factor()
+        layer.conv.weight.copy_(rounding(layer.conv.weight) / layer.fold_factor())
     result.classifier.weight.copy_(rounding(result.classifier.weight))
     return result
-
-
-def top1(model: onnx.ModelProto, images: np.ndarray, labels: np.ndarray) -> float:
-    """Return the fraction of images onnxruntime classifies correctly."""
-    session = onnxruntime.InferenceSession(model.SerializeToString())
-    logits = np.asarray(session.run(["logits"], {"image": images})[0])
-    return float(np.mean(logits.argmax(1) == labels))
 
 
 def main() -> None:
@@ -204,24 +177,23 @@ def main() -> None:
     digits, labels = load_digits(return_X_y=True)
     images = (digits.reshape(-1, 1, 8, 8) / 16).astype(np.float32)
     split = train_test_split(images, labels, test_size=360, stratify=labels, random_state=0)
-    seen, held_out, seen_labels, held_out_labels = split
+    seen, held_out, seen_labels, held_out_labels = map(np.asarray, split)
     network = train(torch.from_numpy(seen), torch.from_numpy(seen_labels))
-
     DEMO.mkdir(exist_ok=True)
-    model = to_onnx(network)
-    onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, DEMO / "digits.onnx")
+    onnx.save(to_onnx(network), DEMO / "digits.onnx")
     np.savez_compressed(DEMO / "digits.npz", image=held_out, labels=held_out_labels)
-
-    print("top-1 on the 360 held-out images, in onnxruntime")
-    print(f"float weights            {top1(model, held_out, held_out_labels):8.2%}")
-    for rounding in (per_channel, per_tensor):
-        accuracy = top1(to_onnx(rounded(network, rounding)), held_out, held_out_labels)
-        print(f"8-bit, {rounding.__name__:18}{accuracy:8.2%}")
+    models = {"float": onnx.load(DEMO / "digits.onnx")}
+    models |= {f.__name__: to_onnx(rounded(network, f)) for f in (per_channel, per_tensor)}
+    print("top-1 on the 360 held-out images, in onnxruntime, by 8-bit rounding of the weights")
+    for title, model in models.items():
+        onnx.checker.check_model(model, full_check=True)
+        session = onnxruntime.InferenceSession(model.SerializeToString())
+        logits = np.asarray(session.run(["logits"], {"image": held_out})[0])
+        print(f"{title:24}{np.mean(logits.argmax(1) == held_out_labels):8.2%}")
     print("\nlargest over smallest weight range of a layer's channels, BatchNorm folded")
-    for layer, stage in zip(LAYERS, network.stages, strict=True):
-        ranges = (stage.convolution.weight * stage.fold_factor()).abs().flatten(1).amax(1)
-        print(f"{layer.name:24} {ranges.max() / ranges.min():8.1f}")
+    for name, layer in network.layers.items():
+        ranges = (layer.conv.weight * layer.fold_factor()).abs().flatten(1).amax(1)
+        print(f"{name:24}{ranges.max() / ranges.min():8.1f}")
 
 
 if __name__ == "__main__":

@@ -111,6 +111,19 @@ class CalibrationError(IntlowerError):
     """Ranges cannot be found: no statistics, no samples, or values that are not finite."""
 
 
+class CalibrationWarning(UserWarning):
+    """Ranges had to be guessed; the program will run, but likely not well.
+
+    Args:
+        message: one sentence.
+        hint: how to mend it.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
 class DataError(IntlowerError):
     """A data file does not fit the model: a name, a shape or a type."""
 

@@ -436,6 +436,8 @@ def broadcast(a: Shape, b: Shape) -> Shape:
             result.append(right)
         else:
             raise InvalidGraph(f"shapes {a} and {b} do not broadcast")
+    if None in result[1:]:
+        raise InvalidGraph(f"broadcasting {a} and {b} moves the batch from axis 0")
     return tuple(result)
 
 

@@ -1,0 +1,39 @@
+# make test    everything that CI runs: formatting, lint, types, tests
+# make demo    compile the embedded network for every target, verify it, print one table
+# make check   the checks of `make test` that run nothing: formatting, lint, types
+# make clean   remove caches and build products; .venv stays
+#
+# The first run makes .venv and installs into it; an edit of pyproject.toml or constraints.txt installs again.
+# Another interpreter: make test PYTHON=python3.12
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: test demo check clean
+
+test: check
+	@$(BIN)/pytest --quiet
+
+demo: $(INSTALLED)
+	@$(BIN)/intlower demo
+
+check: $(INSTALLED)
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "intlower needs Python 3.11 or newer: make $(or $(MAKECMDGOALS),test) PYTHON=/path/to/python3.11" >&2; \
+		exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@echo "installing into $(VENV), which may take a few minutes"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

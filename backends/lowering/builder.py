@@ -1,0 +1,118 @@
+"""What the lowering of one graph collects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from intlower.backends.lowering.encodings import Encodings
+from intlower.compiler.constant import Constant
+from intlower.compiler.errors import UnsupportedByTarget
+from intlower.compiler.graph import Graph, Node
+from intlower.compiler.grid import UniformGrid
+from intlower.compiler.operators import Activation, Shape
+from intlower.compiler.program import Attribute, HostStep, Instruction, Tensor
+from intlower.compiler.spec import TargetSpec
+from intlower.kernels.signature import OPERATORS, ElementType, KernelKey
+
+
+@dataclass(slots=True, kw_only=True)
+class ProgramBuilder:
+    """Tensors and instructions in the making; lives only inside one call of `lower_uniform`.
+
+    Attributes:
+        graph: what is lowered.
+        spec: the target's arithmetic.
+        encodings: the grid of each value.
+        tensors: defined so far, by name.
+        instructions: emitted so far.
+        host: steps left to the host.
+    """
+
+    graph: Graph
+    spec: TargetSpec
+    encodings: Encodings
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    instructions: list[Instruction] = field(default_factory=list)
+    host: list[HostStep] = field(default_factory=list)
+
+    def grid(self, name: str) -> UniformGrid:
+        """Return the grid of a tensor that exists."""
+        return self.tensors[name].grid
+
+    def shape(self, name: str) -> Shape:
+        """Return the shape of a tensor that exists."""
+        return self.tensors[name].shape
+
+    def define(self, name: str, shape: Shape, grid: UniformGrid) -> None:
+        """Add a tensor."""
+        self.tensors[name] = Tensor(name=name, shape=shape, grid=grid)
+
+    def define_value(self, name: str) -> UniformGrid:
+        """Add the tensor of a graph value, on its grid, and return the grid."""
+        grid = self.encodings[name]
+        self.define(name, self.graph.values[name].shape, grid)
+        return grid
+
+    def constant(self, node: Node, position: int) -> Constant:
+        """Return a constant operand.
+
+        Raises:
+            UnsupportedByTarget: the operand is computed by the graph.
+        """
+        name = node.inputs[position]
+        if name not in self.graph.constants:
+            raise UnsupportedByTarget(
+                f"{node.name}: operand {name!r} of {type(node.operator).__name__} is not a constant",
+                f"{self.spec.name!r} multiplies by constant weights only",
+            )
+        return self.graph.constants[name]
+
+    def activation_codes(
+        self, activation: Activation | None, grid: UniformGrid
+    ) -> tuple[int, int]:
+        """Return the codes between which an activation's bounds leave the output."""
+        if activation is None:
+            return grid.limits
+        low, high = grid.quantize(
+            np.array([activation.minimum, activation.maximum], np.float32)
+        )
+        return int(low), int(high)
+
+    def emit(
+        self,
+        operator: str,
+        *,
+        name: str,
+        inputs: tuple[str, ...],
+        output: str,
+        constants: Mapping[str, Any] | None = None,
+        attributes: Mapping[str, Attribute] | None = None,
+        weight_grid: UniformGrid | None = None,
+        per_channel: bool = False,
+    ) -> None:
+        """Append an instruction; its kernel key follows from the tensors' types and the spec."""
+        schema = OPERATORS[operator]
+        activation: ElementType = self.grid(inputs[0]).element
+        key = KernelKey(
+            operator=operator,
+            activation=activation,
+            weight=None if weight_grid is None else weight_grid.element,
+            per_channel=per_channel,
+            output=self.grid(output).element,
+            requantize=self.spec.requantize if schema.requantized else None,
+        )
+        self.instructions.append(
+            Instruction(
+                name=name,
+                kernel=key,
+                inputs=inputs,
+                output=output,
+                constants={key: Constant(array) for key, array in (constants or {}).items()},
+                attributes=dict(attributes or {}),
+                weight_grid=weight_grid,
+            )
+        )

@@ -1,0 +1,71 @@
+"""Which grid each value of a graph gets on a target with uniform grids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from intlower.compiler.calibration import Ranges
+from intlower.compiler.constant import Constant
+from intlower.compiler.errors import CalibrationError
+from intlower.compiler.graph import Graph, Node
+from intlower.compiler.grid import UniformGrid, UniformSpec
+from intlower.compiler.operators import Flatten, MaxPool, Pad, Reshape, Slice, Softmax
+from intlower.compiler.spec import SoftmaxRule, TargetSpec
+
+# Operators that move codes without computing: their output is on their input's grid.
+MOVEMENT = (MaxPool, Flatten, Reshape, Slice, Pad)
+
+Encodings = Mapping[str, UniformGrid]
+
+
+def encode(graph: Graph, ranges: Ranges, spec: TargetSpec) -> Encodings:
+    """Return the grid of every value.
+
+    1. A movement operator's output shares its input's grid, so that codes are copied.
+    2. A softmax in integers has the output grid of probabilities, [0, 1] exactly.
+    3. Any other value has the grid that the target's activation spec lays over its range.
+
+    Raises:
+        CalibrationError: a value has no range.
+    """
+    grids: dict[str, UniformGrid] = {}
+    for value in graph.inputs:
+        grids[value.name] = _from_range(value.name, ranges, spec)
+    for node in graph.nodes:
+        grids[node.output] = _node_grid(node, grids, ranges, spec)
+    return grids
+
+
+def probability_grid(spec: UniformSpec) -> UniformGrid:
+    """Return the grid of a softmax: scale 1 / greatest code, zero point 0."""
+    low, high = spec.limits
+    return UniformGrid(
+        scale=Constant.of(1 / high, np.float32),
+        zero_point=0,
+        element=spec.element,
+        minimum=low,
+        maximum=high,
+        rounding=spec.rounding,
+    )
+
+
+def _node_grid(
+    node: Node, grids: Mapping[str, UniformGrid], ranges: Ranges, spec: TargetSpec
+) -> UniformGrid:
+    if isinstance(node.operator, MOVEMENT):  # 1
+        return grids[node.inputs[0]]
+    if isinstance(node.operator, Softmax):  # 2
+        if spec.softmax is SoftmaxRule.INTEGER_TABLE:
+            return probability_grid(spec.activations)
+        return grids[node.inputs[0]]  # it stays on the host; the value has no codes
+    return _from_range(node.output, ranges, spec)  # 3
+
+
+def _from_range(name: str, ranges: Ranges, spec: TargetSpec) -> UniformGrid:
+    if name not in ranges:
+        raise CalibrationError(
+            f"the value {name!r} has no range", "give representative inputs with --samples"
+        )
+    return spec.activations.grid(ranges[name].minimum, ranges[name].maximum)

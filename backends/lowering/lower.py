@@ -1,0 +1,167 @@
+"""The walk over the graph that emits the integer program."""
+
+from __future__ import annotations
+
+from intlower.backends.lowering.builder import ProgramBuilder
+from intlower.backends.lowering.elementwise import (
+    lower_activation,
+    lower_add,
+    lower_concat,
+    lower_softmax,
+    requantize,
+)
+from intlower.backends.lowering.encodings import encode
+from intlower.backends.lowering.pooling import lower_average_pool, lower_max_pool
+from intlower.backends.lowering.weighted import lower_weighted
+from intlower.compiler.calibration import Ranges
+from intlower.compiler.errors import UnsupportedByTarget
+from intlower.compiler.graph import Graph, Node
+from intlower.compiler.operators import (
+    Add,
+    AveragePool,
+    Clip,
+    Concat,
+    Conv,
+    Flatten,
+    Gemm,
+    GlobalAveragePool,
+    Identity,
+    MaxPool,
+    Pad,
+    Relu,
+    Reshape,
+    Slice,
+    Softmax,
+    known,
+)
+from intlower.compiler.program import IntegerProgram, Origin
+from intlower.compiler.spec import TargetSpec
+
+
+def lower_uniform(
+    graph: Graph, ranges: Ranges, spec: TargetSpec, origin: Origin
+) -> IntegerProgram:
+    """Return the integer program of a graph on a target with uniform grids.
+
+    Args:
+        graph: batch norm folded, activations fused.
+        ranges: of every value.
+        spec: the target's arithmetic.
+        origin: recorded in the program.
+
+    Raises:
+        UnsupportedByTarget: operators that the target does not have, all of them at once.
+        LoweringError: the accumulator or a multiplier cannot hold a layer; names node and channel.
+    """
+    _check_operators(graph, spec)
+    builder = ProgramBuilder(graph=graph, spec=spec, encodings=encode(graph, ranges, spec))
+    for value in graph.inputs:
+        builder.define_value(value.name)
+    for node in graph.nodes:
+        _lower_node(builder, node)
+    host_inputs = {step.output: step.input for step in builder.host}
+    return IntegerProgram(
+        target=spec.name,
+        inputs=tuple(value.name for value in graph.inputs),
+        outputs=tuple(dict.fromkeys(host_inputs.get(name, name) for name in graph.outputs)),
+        tensors=builder.tensors,
+        instructions=tuple(builder.instructions),
+        host=tuple(builder.host),
+        origin=origin,
+    )
+
+
+def _check_operators(graph: Graph, spec: TargetSpec) -> None:
+    refused = [
+        f"{type(node.operator).__name__} at {node.name!r}"
+        for node in graph.nodes
+        if type(node.operator).__name__ not in spec.operators
+    ]
+    if refused:
+        raise UnsupportedByTarget(
+            f"{spec.name!r} does not run {'; '.join(refused)}",
+            f"its operators are: {', '.join(sorted(spec.operators))}",
+        )
+
+
+def _lower_node(builder: ProgramBuilder, node: Node) -> None:
+    match node.operator:
+        case Conv() | Gemm():
+            lower_weighted(builder, node)
+        case Add():
+            lower_add(builder, node)
+        case Relu() | Clip():
+            lower_activation(builder, node)
+        case AveragePool() | GlobalAveragePool():
+            lower_average_pool(builder, node)
+        case MaxPool():
+            lower_max_pool(builder, node)
+        case Concat():
+            lower_concat(builder, node)
+        case Softmax():
+            lower_softmax(builder, node)
+        case Flatten() | Reshape():
+            _lower_reshape(builder, node)
+        case Pad():
+            _lower_pad(builder, node, node.operator)
+        case Slice():
+            _lower_slice(builder, node, node.operator)
+        case Identity():  # one that the clean-up had to keep: an input that is an output as well
+            builder.define_value(node.output)
+            requantize(builder, node.name, node.inputs[0], node.output, None)
+        case _:
+            raise UnsupportedByTarget(
+                f"{node.name}: {type(node.operator).__name__} has no integer form on its own",
+                "run the standard passes before lowering",
+            )
+
+
+def _lower_reshape(builder: ProgramBuilder, node: Node) -> None:
+    before, after = builder.shape(node.inputs[0]), builder.graph.values[node.output].shape
+    if before[0] != after[0]:
+        raise UnsupportedByTarget(
+            f"{node.name}: it reshapes {before} to {after}, across the batch",
+            "keep the batch as the first dimension",
+        )
+    builder.define_value(node.output)
+    builder.emit(
+        "reshape",
+        name=node.name,
+        inputs=(node.inputs[0],),
+        output=node.output,
+        attributes={"shape": (0, *(known(d) for d in after[1:]))},
+    )
+
+
+def _lower_pad(builder: ProgramBuilder, node: Node, operator: Pad) -> None:
+    rank = len(builder.shape(node.inputs[0]))
+    if operator.pads[0] or operator.pads[rank]:
+        raise UnsupportedByTarget(f"{node.name}: the batch cannot be padded")
+    grid = builder.define_value(node.output)
+    builder.emit(
+        "pad",
+        name=node.name,
+        inputs=(node.inputs[0],),
+        output=node.output,
+        attributes={"pads": operator.pads, "value": int(grid.quantize(operator.value))},
+    )
+
+
+def _lower_slice(builder: ProgramBuilder, node: Node, operator: Slice) -> None:
+    rank = len(builder.shape(node.inputs[0]))
+    axes = tuple(axis % rank for axis in operator.axes)
+    if 0 in axes:
+        raise UnsupportedByTarget(f"{node.name}: the batch cannot be sliced")
+    builder.define_value(node.output)
+    builder.emit(
+        "slice",
+        name=node.name,
+        inputs=(node.inputs[0],),
+        output=node.output,
+        attributes={
+            "starts": operator.starts,
+            "ends": operator.ends,
+            "axes": axes,
+            "steps": operator.steps,
+        },
+    )

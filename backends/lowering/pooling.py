@@ -1,0 +1,125 @@
+"""Average and maximum pooling."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intlower.backends.lowering.builder import ProgramBuilder
+from intlower.backends.lowering.scales import factor_of, integer_scale
+from intlower.compiler.graph import Node
+from intlower.compiler.operators import AveragePool, GlobalAveragePool, MaxPool, known
+
+Pads = tuple[int, int, int, int]
+
+
+def lower_average_pool(builder: ProgramBuilder, node: Node) -> None:
+    """Emit `average_pool`: the exact sum of a window, times input scale / (output scale * count), rounded once."""
+    operator = node.operator
+    height, width = (known(d) for d in builder.shape(node.inputs[0])[2:])
+    if isinstance(operator, GlobalAveragePool):
+        operator = AveragePool(kernel_shape=(height, width))
+    assert isinstance(operator, AveragePool)  # the caller matched it
+    out_height, out_width = (known(d) for d in builder.graph.values[node.output].shape[2:])
+    counts = np.outer(
+        window_counts(operator, 0, height, out_height),
+        window_counts(operator, 1, width, out_width),
+    )
+    if (counts == counts[0, 0]).all():
+        counts = counts[:1, :1]
+    source, target = builder.grid(node.inputs[0]), builder.define_value(node.output)
+    rule = builder.spec.requantize
+    scales = {
+        int(count): integer_scale(
+            rule,
+            factor_of(
+                rule, (float(source.scale.array),), float(target.scale.array) * int(count)
+            ),
+            node.name,
+        )
+        for count in np.unique(counts)
+    }
+    low, high = builder.activation_codes(node.activation, target)
+    builder.emit(
+        "average_pool",
+        name=node.name,
+        inputs=(node.inputs[0],),
+        output=node.output,
+        constants={
+            "multiplier": _per_position(counts, {count: scales[count][0] for count in scales}),
+            "shift": _per_position(counts, {count: scales[count][1] for count in scales}),
+        },
+        attributes={
+            "kernel_shape": operator.kernel_shape,
+            "strides": operator.strides,
+            "pads": effective_pads(operator, (height, width), (out_height, out_width)),
+            "input_zero_point": source.zero_point,
+            "output_zero_point": target.zero_point,
+            "minimum": low,
+            "maximum": high,
+        },
+    )
+
+
+def lower_max_pool(builder: ProgramBuilder, node: Node) -> None:
+    """Emit `max_pool`: codes are compared, on the input's grid."""
+    operator = node.operator
+    assert isinstance(operator, MaxPool)  # the caller matched it
+    height, width = (known(d) for d in builder.shape(node.inputs[0])[2:])
+    out_height, out_width = (known(d) for d in builder.graph.values[node.output].shape[2:])
+    builder.define_value(node.output)
+    builder.emit(
+        "max_pool",
+        name=node.name,
+        inputs=(node.inputs[0],),
+        output=node.output,
+        attributes={
+            "kernel_shape": operator.kernel_shape,
+            "strides": operator.strides,
+            "pads": effective_pads(operator, (height, width), (out_height, out_width)),
+            "dilations": operator.dilations,
+        },
+    )
+
+
+def effective_pads(
+    operator: AveragePool | MaxPool, size: tuple[int, int], windows: tuple[int, int]
+) -> Pads:
+    """Return the pads with which floor arithmetic gives as many windows as the operator has.
+
+    With `ceil_mode` the last window may hang over the end: the overhang becomes padding.
+
+    Args:
+        operator: the pool.
+        size: of the input, (H, W).
+        windows: of the output, (H', W').
+    """
+    top, left, bottom, right = operator.pads
+    dilations = operator.dilations if isinstance(operator, MaxPool) else (1, 1)
+
+    def end(axis: int, begin: int, stated: int) -> int:
+        extent = dilations[axis] * (operator.kernel_shape[axis] - 1) + 1
+        reach = (windows[axis] - 1) * operator.strides[axis] + extent
+        return max(stated, reach - size[axis] - begin)
+
+    return top, left, end(0, top, bottom), end(1, left, right)
+
+
+def window_counts(
+    operator: AveragePool, axis: int, size: int, windows: int
+) -> NDArray[np.int64]:
+    """Return how many elements each window's mean is taken over, along one axis.
+
+    Without `count_include_pad` only elements of the input count; with it the stated padding counts as well, but never the
+    overhang of `ceil_mode` (onnxruntime and PyTorch agree on this).
+    """
+    begin, end = operator.pads[axis], operator.pads[axis + 2]
+    start = np.arange(windows) * operator.strides[axis] - begin
+    stop = start + operator.kernel_shape[axis]
+    if operator.count_include_pad:
+        return np.minimum(stop, size + end) - start
+    return np.minimum(stop, size) - np.maximum(start, 0)
+
+
+def _per_position(counts: NDArray[np.int64], numbers: dict[int, int]) -> NDArray[np.int32]:
+    return np.array([[numbers[int(count)] for count in row] for row in counts], np.int32)

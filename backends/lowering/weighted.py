@@ -1,0 +1,201 @@
+"""Convolutions and matrix products: weight codes, bias, requantization, and the proof of the accumulator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intlower.backends.lowering.builder import ProgramBuilder
+from intlower.backends.lowering.scales import factor_of, integer_scale, round_bias
+from intlower.compiler.errors import AccumulatorOverflow, ScaleOutOfRange
+from intlower.compiler.graph import Node
+from intlower.compiler.grid import UniformGrid
+from intlower.compiler.operators import Conv
+from intlower.compiler.program import Attribute
+from intlower.compiler.spec import TargetSpec
+from intlower.kernels.signature import Requantize
+
+
+def lower_weighted(builder: ProgramBuilder, node: Node) -> None:
+    """Emit `conv2d` or `gemm` for a Conv or Gemm node with its fused activation.
+
+    Raises:
+        AccumulatorOverflow: some input could drive a channel's sum past the accumulator.
+        ScaleOutOfRange: a channel's ratio of scales is beyond the target's multiplier.
+    """
+    spec = builder.spec
+    weights = builder.constant(node, 1).array.astype(np.float64)
+    outputs = weights.shape[0]
+    bias = (
+        builder.constant(node, 2).array.astype(np.float64)
+        if len(node.inputs) == 3
+        else np.zeros(outputs)
+    )
+    source = builder.grid(node.inputs[0])
+    weight_grid = choose_weight_grid(spec, weights, bias, source)
+    codes = weight_grid.quantize(weights)
+    unit = _units(source, weight_grid, outputs)
+    bias_codes = [
+        round_bias(float(b / u), spec.bias_rounding) for b, u in zip(bias, unit, strict=True)
+    ]
+    lowest, highest = accumulator_bounds(codes, weight_grid.zero_point, source, bias_codes)
+    _prove_accumulator(builder, node, lowest, highest)
+
+    target = builder.define_value(node.output)
+    scales = _channel_scales(builder, node, source, weight_grid, target, outputs)
+    _prove_left_shift(builder, node, scales, lowest, highest)
+    low, high = builder.activation_codes(node.activation, target)
+    operator = node.operator
+    window: dict[str, Attribute] = (
+        {
+            "strides": operator.strides,
+            "pads": operator.pads,
+            "dilations": operator.dilations,
+            "groups": operator.groups,
+        }
+        if isinstance(operator, Conv)
+        else {}
+    )
+    builder.emit(
+        "conv2d" if isinstance(operator, Conv) else "gemm",
+        name=node.name,
+        inputs=(node.inputs[0],),
+        output=node.output,
+        constants={
+            "weights": codes,
+            "bias": np.array(bias_codes, np.int32),
+            "multiplier": np.array([multiplier for multiplier, _ in scales], np.int32),
+            "shift": np.array([shift for _, shift in scales], np.int32),
+            "minimum": np.full(outputs, low, np.int32),
+            "maximum": np.full(outputs, high, np.int32),
+        },
+        attributes={
+            **window,
+            "input_zero_point": source.zero_point,
+            "weight_zero_point": weight_grid.zero_point,
+            "output_zero_point": target.zero_point,
+        },
+        weight_grid=weight_grid,
+        per_channel=weight_grid.axis is not None,
+    )
+
+
+def choose_weight_grid(
+    spec: TargetSpec, weights: NDArray[Any], bias: NDArray[Any], source: UniformGrid
+) -> UniformGrid:
+    """Return the grid of a layer's weights.
+
+    The scale comes from the weights' range, but is never so small that the bias, in units of input scale times weight
+    scale, would leave half the accumulator (our definition; it matters for dead channels, whose weights are all but 0).
+
+    Args:
+        spec: the target's.
+        weights: [O, ...] float64.
+        bias: [O] float64.
+        source: the input's grid.
+    """
+    room = float(source.scale.array) * ((spec.accumulator.limit + 1) // 2)
+    least_scale = np.abs(bias) / room
+    step = spec.weights.limits[1]
+    if spec.weights.per_channel:
+        bounds = np.abs(weights).max(axis=tuple(range(1, weights.ndim)))
+        return spec.weights.channel_grid(
+            np.maximum(bounds, least_scale * step * (1 + 1e-6)), axis=0
+        )
+    low, high = min(float(weights.min()), 0.0), max(float(weights.max()), 0.0)
+    span = (
+        float(least_scale.max())
+        * (spec.weights.limits[1] - spec.weights.limits[0])
+        * (1 + 1e-6)
+    )
+    return spec.weights.grid(low, max(high, low + span))
+
+
+def accumulator_bounds(
+    codes: NDArray[Any], weight_zero_point: int, source: UniformGrid, bias_codes: list[int]
+) -> tuple[list[int], list[int]]:
+    """Return, per output channel, between what values every partial sum lies, in any order of summation.
+
+    Each product w * x lies between min(w * x_low, w * x_high) <= 0 and max(...) >= 0, since real 0 is a code; so the sum
+    of the minima and the sum of the maxima, each with the bias where it goes further, bound all partial sums.
+
+    Args:
+        codes: [O, ...] weight codes.
+        weight_zero_point: theirs.
+        source: grid of the input.
+        bias_codes: [O], of any size.
+    """
+    w = codes.reshape(codes.shape[0], -1).astype(np.int64) - weight_zero_point
+    x_low, x_high = (limit - source.zero_point for limit in source.limits)
+    lowest = np.minimum(w * x_low, w * x_high).sum(axis=1)
+    highest = np.maximum(w * x_low, w * x_high).sum(axis=1)
+    return (
+        [int(total) + min(bias, 0) for total, bias in zip(lowest, bias_codes, strict=True)],
+        [int(total) + max(bias, 0) for total, bias in zip(highest, bias_codes, strict=True)],
+    )
+
+
+def _prove_accumulator(
+    builder: ProgramBuilder, node: Node, lowest: list[int], highest: list[int]
+) -> None:
+    limit = min(builder.spec.accumulator.limit, (1 << (builder.spec.bias_bits - 1)) - 1)
+    for channel, (low, high) in enumerate(zip(lowest, highest, strict=True)):
+        bound = max(-low, high)
+        if bound > limit:
+            raise AccumulatorOverflow(
+                node=node.name,
+                channel=channel,
+                bound=bound,
+                limit=limit,
+                target=builder.spec.name,
+            )
+
+
+def _units(source: UniformGrid, weight_grid: UniformGrid, outputs: int) -> NDArray[np.float64]:
+    """Return the real number of one accumulator step, per output channel."""
+    scale = weight_grid.scale.array.astype(np.float64) * float(source.scale.array)
+    return np.broadcast_to(scale, (outputs,))
+
+
+def _channel_scales(
+    builder: ProgramBuilder,
+    node: Node,
+    source: UniformGrid,
+    weight_grid: UniformGrid,
+    target: UniformGrid,
+    outputs: int,
+) -> list[tuple[int, int]]:
+    rule = builder.spec.requantize
+    x_scale, y_scale = float(source.scale.array), float(target.scale.array)
+    scales = np.broadcast_to(weight_grid.scale.array, (outputs,))
+    return [
+        integer_scale(
+            rule,
+            factor_of(rule, (x_scale, float(w_scale)), y_scale),
+            f"{node.name}, channel {channel}",
+        )
+        for channel, w_scale in enumerate(scales)
+    ]
+
+
+def _prove_left_shift(
+    builder: ProgramBuilder,
+    node: Node,
+    scales: list[tuple[int, int]],
+    lowest: list[int],
+    highest: list[int],
+) -> None:
+    """Prove that equation (11)'s left shift keeps the accumulator in 32 bits."""
+    if builder.spec.requantize is Requantize.F32EVEN:
+        return
+    for channel, ((_, shift), low, high) in enumerate(
+        zip(scales, lowest, highest, strict=True)
+    ):
+        if max(-low, high) << max(31 - shift, 0) > (1 << 31) - 1:
+            raise ScaleOutOfRange(
+                f"{node.name}, channel {channel}: its scale exceeds 1 and its sums, up to "
+                f"{max(-low, high):_}, would not fit 32 bits after the left shift",
+                "the output's range is far below what the inputs can produce; check the calibration",
+            )

@@ -1,0 +1,63 @@
+"""Qualcomm Hexagon DSP by way of SNPE: unsigned asymmetric grids per tensor, fixed-point rescaling."""
+
+from __future__ import annotations
+
+from intlower.backends.uniform import UNIFORM_OPERATORS, UniformTarget
+from intlower.compiler.grid import UniformSpec
+from intlower.compiler.spec import (
+    AccumulatorSpec,
+    SoftmaxRule,
+    TargetSpec,
+    our_definition,
+    public_fact,
+)
+from intlower.kernels.numerics import Rounding
+from intlower.kernels.signature import Requantize
+
+# The range rule "tf" of SNPE and AIMET: 0 included, at least 0.01 wide, the zero point rounded.
+_TF_GRID = UniformSpec(
+    bits=8, signed=False, symmetric=False, rounding=Rounding.HALF_AWAY, minimum_range=0.01
+)
+_TF_SOURCE = (
+    "SNPE documentation, Quantized Models; quic/aimet "
+    "ModelOptimizations/DlQuantization/src/TfEncodingAnalyzer.cpp"
+)
+_UNPUBLISHED = (
+    "Qualcomm publishes grids and encodings, not the arithmetic behind the accumulator"
+)
+
+TARGET = UniformTarget(
+    spec=TargetSpec(
+        name="snpe",
+        title="Qualcomm Hexagon, SNPE",
+        activations=_TF_GRID,
+        weights=_TF_GRID,
+        bias_bits=32,
+        bias_rounding=Rounding.HALF_AWAY,
+        accumulator=AccumulatorSpec(bits=32),
+        requantize=Requantize.MUL31DOUBLE,
+        average_pool="exact int32 sum, one 31-bit multiplier for s_x / (s_y * count), equation (11)",
+        addition="fixed point with 20 fraction bits, equation (13)",
+        concatenation="each input rescaled to the output's grid, equation (11)",
+        softmax=SoftmaxRule.INTEGER_TABLE,
+        operators=UNIFORM_OPERATORS,
+        provenance={
+            "activations": public_fact(_TF_SOURCE),
+            "weights": public_fact(f"{_TF_SOURCE}; per tensor is the DSP's published default"),
+            "bias_bits": public_fact(
+                "snpe-dlc-quantize --bias_bitwidth 32, scale s_x * s_w, offset 0"
+            ),
+            "bias_rounding": our_definition("as the encodings are rounded"),
+            "accumulator": our_definition(f"int32; {_UNPUBLISHED}"),
+            "requantize": our_definition(f"TFLite's public double rounding; {_UNPUBLISHED}"),
+            "average_pool": our_definition(_UNPUBLISHED),
+            "addition": our_definition(f"TFLite's public rule; {_UNPUBLISHED}"),
+            "concatenation": our_definition(_UNPUBLISHED),
+            "softmax": our_definition(
+                "a table of exponentials with 22 fraction bits and one rounded division; output "
+                "scale 1/255 is the published [0, 1] encoding"
+            ),
+            "operators": our_definition("what intlower lowers to integers for this target"),
+        },
+    )
+)

@@ -1,0 +1,148 @@
+"""Which source of ranges a graph gets."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intlower.compiler.calibration.from_moments import ranges_from_moments
+from intlower.compiler.calibration.from_samples import Method, ranges_from_samples
+from intlower.compiler.calibration.input_model import estimate_input
+from intlower.compiler.calibration.ranges import Range, Ranges
+from intlower.compiler.errors import CalibrationError, CalibrationWarning
+from intlower.compiler.graph import Graph, Value
+
+# How many noise inputs stand in for samples where nothing else is known.
+NOISE_SAMPLES = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """The ranges of a graph and how they came about.
+
+    Attributes:
+        ranges: of every value.
+        summary: in words, recorded in the program.
+    """
+
+    ranges: Ranges
+    summary: str
+
+
+def calibrate(
+    graph: Graph,
+    *,
+    samples: Mapping[str, NDArray[Any]] | None = None,
+    method: Method = Method.MIN_MAX,
+    input_ranges: Mapping[str, tuple[float, float]] | None = None,
+    seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> Calibration:
+    """Return a range for every value of a graph.
+
+    1. Samples, where given, decide every range.
+    2. Otherwise the moments that batch norm left do; the inputs' ranges are those given, or what the first layer tells.
+    3. Values that moments do not reach take their ranges from seeded noise, with a CalibrationWarning.
+
+    Ranges of inputs that the caller gives are kept in every case.
+
+    Args:
+        graph: batch norm folded, moments recorded.
+        samples: for each graph input, [N, ...] float32, as the model takes it.
+        method: how samples become ranges.
+        input_ranges: (least, greatest) of graph inputs, by name.
+        seed: of the noise.
+        progress: called with a line now and then.
+
+    Raises:
+        CalibrationError: a range is not finite, or names no input.
+        DataError: samples do not fit the inputs.
+    """
+    given = _given_ranges(graph, input_ranges or {})
+    if samples is not None:  # 1
+        ranges = ranges_from_samples(
+            graph, samples, method, f"samples ({method.value})", progress
+        )
+        count = min(len(array) for array in samples.values())
+        summary = f"{count} samples, {method.value}"
+        return _calibration(graph, ranges | given, summary)
+    inputs = {
+        value.name: given.get(value.name) or _estimated(graph, value) for value in graph.inputs
+    }
+    known = {name: found for name, found in inputs.items() if found is not None}
+    ranges = ranges_from_moments(graph, known)  # 2
+    missing = [name for name in graph.values if name not in ranges]
+    if not missing:
+        described = ", ".join(f"{name}: {found.source}" for name, found in known.items())
+        return _calibration(graph, ranges, f"batch-norm moments; {described}")
+    warnings.warn(  # 3
+        CalibrationWarning(
+            f"{len(missing)} of {len(graph.values)} values have no batch-norm statistics (first: "
+            f"{missing[0]!r}); their ranges come from random noise and are likely wrong",
+            "give a few representative inputs with --samples, or export the model with batch "
+            "normalization kept (torch: training=TrainingMode.PRESERVE)",
+        ),
+        stacklevel=2,
+    )
+    noise = noise_inputs(graph, known, NOISE_SAMPLES, seed)
+    seen = ranges_from_samples(graph, noise, Method.MIN_MAX, "random noise", progress)
+    summary = f"batch-norm moments, and random noise for {len(missing)} values"
+    return _calibration(graph, {**seen, **ranges}, summary)
+
+
+def noise_inputs(
+    graph: Graph, inputs: Mapping[str, Range], count: int, seed: int
+) -> dict[str, NDArray[np.float32]]:
+    """Return seeded noise for every graph input: uniform over a known range, else standard normal.
+
+    Args:
+        graph: whose inputs to make.
+        inputs: the known ranges.
+        count: samples, where the batch is free; else one batch.
+        seed: of the generator.
+    """
+    generator = np.random.default_rng(seed)
+    arrays: dict[str, NDArray[np.float32]] = {}
+    for value in graph.inputs:
+        shape = (value.shape[0] or count, *(d for d in value.shape[1:] if d is not None))
+        found = inputs.get(value.name)
+        array = (
+            generator.standard_normal(shape)
+            if found is None
+            else generator.uniform(found.minimum, found.maximum, shape)
+        )
+        arrays[value.name] = array.astype(np.float32)
+    return arrays
+
+
+def _given_ranges(graph: Graph, given: Mapping[str, tuple[float, float]]) -> dict[str, Range]:
+    names = [value.name for value in graph.inputs]
+    for name, (low, high) in given.items():
+        if name not in names:
+            raise CalibrationError(
+                f"a range is given for {name!r}, which is no input of the model",
+                f"the inputs are {', '.join(names)}",
+            )
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise CalibrationError(
+                f"the range {low}:{high} of input {name!r} is not finite and ordered",
+                "write the least value, a colon, the greatest",
+            )
+    return {name: Range(low, high, "given") for name, (low, high) in given.items()}
+
+
+def _estimated(graph: Graph, value: Value) -> Range | None:
+    estimate = estimate_input(graph, value.name)
+    return None if estimate is None else estimate.range
+
+
+def _calibration(graph: Graph, ranges: Mapping[str, Range], summary: str) -> Calibration:
+    ordered = {name: ranges[name] for name in graph.values}
+    return Calibration(ranges=MappingProxyType(ordered), summary=summary)

@@ -1,0 +1,184 @@
+"""The import: one walk over the nodes of a checked model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import onnx
+
+from intlower.compiler.errors import (
+    InvalidGraph,
+    ModelError,
+    UnsupportedNode,
+    UnsupportedOperator,
+)
+from intlower.compiler.graph import Graph, Value, fresh_name
+from intlower.compiler.importer.attributes import NotSupported, OnnxNode
+from intlower.compiler.importer.converters import CONVERTERS
+from intlower.compiler.importer.folding import fold, foldable, tensor_array
+from intlower.compiler.importer.functions import without_functions
+from intlower.compiler.importer.model_file import LARGEST_MODEL_BYTES, external_tensors
+from intlower.compiler.importer.scope import Scope
+from intlower.compiler.importer.signature import graph_inputs, inferred_shapes
+from intlower.compiler.operators import Shape
+
+OLDEST_OPSET = 9
+_ONNX_DOMAINS = ("", "ai.onnx")
+
+
+def import_model(model: onnx.ModelProto, *, shapes: Mapping[str, Shape] | None = None) -> Graph:
+    """Return the model as a graph: float32, inference only, explicit pads, constants as such.
+
+    Values keep their names. Nodes that have none are called by operator and position; nodes that
+    no output depends on are left out.
+
+    Args:
+        model: of opset 9 or newer, with its data loaded.
+        shapes: shapes of graph inputs in the place of those in the file; None at axis 0 leaves
+            the batch free.
+
+    Raises:
+        UnsupportedOperator: it names every node that cannot be converted.
+        DynamicShape: a dimension other than the batch is not known.
+        InvalidGraph: the model breaks the rules of ONNX, or has weights that are not finite.
+        ModelError: anything else that cannot be read as a graph.
+    """
+    opset = _checked_opset(model)
+    model = without_functions(model)
+    inputs = graph_inputs(model.graph, {} if shapes is None else shapes)
+    scope = Scope(inputs, _all_names(model.graph))
+    if model.graph.sparse_initializer:
+        raise ModelError("the model has sparse weights", "export it with dense weights")
+    for tensor in model.graph.initializer:
+        scope.define_array(tensor.name, tensor_array(tensor))
+    _convert_nodes(_live_nodes(model.graph, opset), scope, model, inputs)
+    outputs = tuple(info.name for info in model.graph.output)
+    for name in outputs:
+        if not scope.is_value(name) or any(value.name == name for value in inputs):
+            raise ModelError(
+                f"the model's output {name!r} is an input or a constant",
+                "remove this output from the model: there is nothing to compute",
+            )
+    return Graph(
+        inputs=inputs,
+        outputs=outputs,
+        nodes=tuple(scope.nodes),
+        constants=scope.constants,
+    )
+
+
+def _checked_opset(model: onnx.ModelProto) -> int:
+    """Return the version of the ONNX operators, of a model that onnx's checker accepts."""
+    versions = [o.version for o in model.opset_import if o.domain in _ONNX_DOMAINS]
+    if not versions:
+        raise ModelError("the model does not say which version of ONNX's operators it uses")
+    if versions[0] < OLDEST_OPSET:
+        raise ModelError(
+            f"the model uses opset {versions[0]}; {OLDEST_OPSET} is the oldest that can be read",
+            "export it again, or convert it with onnx.version_converter",
+        )
+    if next(external_tensors(model), None) is not None:
+        raise ModelError(
+            "the model's external data is not loaded", "read the file with read_model"
+        )
+    if model.ByteSize() > LARGEST_MODEL_BYTES:
+        raise ModelError("the model is larger than 2 GiB")
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        reason = str(error).strip().split("\n")[0]
+        raise InvalidGraph(f"the model is not valid ONNX: {reason}") from None
+    return int(versions[0])
+
+
+def _all_names(graph: onnx.GraphProto) -> set[str]:
+    names = {tensor.name for tensor in (*graph.initializer, *graph.input)}
+    for node in graph.node:
+        names.update((node.name, *node.input, *node.output))
+    return names
+
+
+def _live_nodes(graph: onnx.GraphProto, opset: int) -> list[OnnxNode]:
+    """Return the nodes that the graph's outputs depend on, each with a name of its own."""
+    wanted = {info.name for info in graph.output}
+    live = []
+    for index in reversed(range(len(graph.node))):
+        if wanted.intersection(graph.node[index].output):
+            live.append(index)
+            wanted.update(name for name in graph.node[index].input if name)
+    frozen = frozenset(wanted)
+    names: set[str] = set()
+    nodes = []
+    for index in reversed(live):
+        proto = graph.node[index]
+        name = fresh_name(proto.name or f"{proto.op_type}_{index}", names)
+        names.add(name)
+        nodes.append(_node(proto, name, opset, frozen))
+    return nodes
+
+
+def _node(proto: onnx.NodeProto, name: str, opset: int, wanted: frozenset[str]) -> OnnxNode:
+    standard = proto.domain in _ONNX_DOMAINS
+    return OnnxNode(
+        name=name,
+        operator=proto.op_type if standard else f"{proto.domain}.{proto.op_type}",
+        opset=opset,
+        inputs=tuple(proto.input),
+        outputs=tuple(proto.output),
+        wanted=wanted,
+        attributes={attribute.name: attribute for attribute in proto.attribute},
+        proto=proto,
+    )
+
+
+def _convert_nodes(
+    nodes: Sequence[OnnxNode],
+    scope: Scope,
+    model: onnx.ModelProto,
+    inputs: tuple[Value, ...],
+) -> None:
+    """Fold or convert every node, going on after failures in order to name them all."""
+    unsupported: list[UnsupportedNode] = []
+    invalid: list[InvalidGraph] = []
+    inferred: dict[str, Shape] | None = None
+    for node in nodes:
+        try:
+            if _readable(node, scope):
+                _convert(node, scope)
+                continue
+        except NotSupported as failure:
+            unsupported.append(
+                UnsupportedNode(operator=node.operator, name=node.name, reason=failure.reason)
+            )
+        except InvalidGraph as failure:
+            invalid.append(failure)
+        if inferred is None:
+            inferred = inferred_shapes(model, inputs)
+        for output in node.outputs:
+            if output in inferred:
+                scope.define_value(output, inferred[output])
+    if unsupported:
+        raise UnsupportedOperator(unsupported)
+    if invalid:
+        raise invalid[0]
+
+
+def _readable(node: OnnxNode, scope: Scope) -> bool:
+    """Whether all inputs are known; if not, another node before is to blame.
+
+    Raises:
+        NotSupported: the operator is not, whatever its inputs are.
+    """
+    known = all(scope.is_value(n) or scope.is_constant(n) for n in node.inputs if n)
+    if not known and node.operator not in CONVERTERS:
+        raise NotSupported("")
+    return known
+
+
+def _convert(node: OnnxNode, scope: Scope) -> None:
+    if foldable(node, scope):
+        fold(node, scope)
+    elif node.operator in CONVERTERS:
+        CONVERTERS[node.operator](node, scope)
+    else:
+        raise NotSupported("")

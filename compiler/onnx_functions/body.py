@@ -1,0 +1,237 @@
+"""Writing a function body as expressions: each operation on a value adds one node of standard integer ONNX."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from onnx import AttributeProto, FunctionProto, NodeProto, TensorProto, helper, numpy_helper
+
+from intlower.compiler.errors import ArtifactError
+from intlower.kernels.signature import ElementType
+
+DOMAIN = "intlower"
+# The first opset with BitwiseAnd, BitwiseOr and BitwiseNot.
+OPSET = 18
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """An attribute of a node that takes the value of an attribute of the function.
+
+    Attributes:
+        name: the function's attribute.
+        many: whether it is a list of integers.
+    """
+
+    name: str
+    many: bool = True
+
+
+AttributeValue = int | str | Sequence[int] | TensorProto | Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A tensor inside a body. Arithmetic with an int takes it as a scalar of the same type.
+
+    Attributes:
+        body: where its node is.
+        name: of the tensor.
+        dtype: its NumPy name.
+    """
+
+    body: Body
+    name: str
+    dtype: str
+
+    def __add__(self, other: Operand) -> Value:
+        return self.body.apply("Add", self, other)
+
+    def __sub__(self, other: Operand) -> Value:
+        return self.body.apply("Sub", self, other)
+
+    def __mul__(self, other: Operand) -> Value:
+        return self.body.apply("Mul", self, other)
+
+    def __floordiv__(self, other: Operand) -> Value:
+        # ONNX Div truncates; that is the floor only where neither operand is negative.
+        return self.body.apply("Div", self, other)
+
+    def __and__(self, other: Operand) -> Value:
+        return self.body.apply("BitwiseAnd", self, other)
+
+    def __or__(self, other: Operand) -> Value:
+        return self.body.apply("BitwiseOr", self, other)
+
+    def __invert__(self) -> Value:
+        return self.body.apply("BitwiseNot", self)
+
+    def __rshift__(self, other: Operand) -> Value:
+        return self.body.apply("BitShift", self, other, direction="RIGHT")
+
+    def __lshift__(self, other: Operand) -> Value:
+        return self.body.apply("BitShift", self, other, direction="LEFT")
+
+    def __abs__(self) -> Value:
+        return self.body.apply("Abs", self)
+
+    def sign(self) -> Value:
+        """Return -1, 0 or 1."""
+        return self.body.apply("Sign", self)
+
+    def minimum(self, other: Operand) -> Value:
+        """Return the lesser of the two, element by element."""
+        return self.body.apply("Min", self, other)
+
+    def maximum(self, other: Operand) -> Value:
+        """Return the greater of the two, element by element."""
+        return self.body.apply("Max", self, other)
+
+    def clamp(self, low: Operand, high: Operand) -> Value:
+        """Return the value limited to [low, high]."""
+        return self.maximum(low).minimum(high)
+
+    def cast(self, dtype: str) -> Value:
+        """Return the value as another integer type."""
+        if dtype == self.dtype:
+            return self
+        return self.body.apply("Cast", self, dtype=dtype, to=tensor_type(dtype))
+
+    def part(self, index: int) -> Value:
+        """Return one entry of a vector, as a scalar."""
+        at = self.body.constant(index, "int64")
+        return self.body.apply("Gather", self, at, axis=0)
+
+    def dimensions(self, start: int, end: int) -> Value:
+        """Return the sizes of axes start to end - 1, as an int64 vector."""
+        return self.body.apply("Shape", self, dtype="int64", start=start, end=end)
+
+    def reshape(self, shape: Value) -> Value:
+        """Return the elements in row-major order under another shape."""
+        return self.body.apply("Reshape", self, shape)
+
+    def unsqueeze(self, *axes: int) -> Value:
+        """Return the value with axes of size 1 inserted."""
+        return self.body.apply("Unsqueeze", self, self.body.constant(axes, "int64"))
+
+
+Operand = Value | int
+
+
+class Body:
+    """The nodes of one function, in order."""
+
+    def __init__(self) -> None:
+        self._nodes: list[NodeProto] = []
+        self._constants: dict[tuple[str, str], Value] = {}
+
+    def apply(
+        self,
+        operator: str,
+        *inputs: Operand,
+        dtype: str | None = None,
+        **attributes: AttributeValue,
+    ) -> Value:
+        """Add a node and return its output.
+
+        Args:
+            operator: of the standard domain.
+            inputs: values; an int becomes a scalar of the first value's type.
+            dtype: of the output, where it is not the first value's.
+            attributes: of the node.
+        """
+        first = next(value for value in inputs if isinstance(value, Value))
+        names = [
+            value.name if isinstance(value, Value) else self.constant(value, first.dtype).name
+            for value in inputs
+        ]
+        return self._add(operator, names, dtype or first.dtype, attributes)
+
+    def constant(self, values: int | Sequence[int], dtype: str) -> Value:
+        """Return a constant scalar or vector; equal constants share one node."""
+        key = (repr(values), dtype)
+        if key not in self._constants:
+            tensor = numpy_helper.from_array(np.array(values, dtype))
+            self._constants[key] = self._add("Constant", [], dtype, {"value": tensor})
+        return self._constants[key]
+
+    def attribute(self, name: str) -> Value:
+        """Return an integer attribute of the function as an int64 scalar."""
+        reference = Reference(name, many=False)
+        return self._add("Constant", [], "int64", {"value_int": reference})
+
+    def attributes(self, name: str) -> Value:
+        """Return a list attribute of the function as an int64 vector."""
+        return self._add("Constant", [], "int64", {"value_ints": Reference(name)})
+
+    def concatenate(self, *vectors: Value) -> Value:
+        """Return vectors joined end to end."""
+        return self.apply("Concat", *vectors, axis=0)
+
+    def function(
+        self,
+        name: str,
+        *,
+        inputs: Sequence[str],
+        output: Value,
+        attributes: Sequence[str],
+        description: str,
+    ) -> FunctionProto:
+        """Return the finished function.
+
+        Args:
+            name: under which nodes call it.
+            inputs: names of its parameters.
+            output: the value that it returns, defined by the last node.
+            attributes: names of its attributes.
+            description: what it computes, one sentence.
+        """
+        assert list(self._nodes[-1].output) == [output.name], "the output is the last node's"
+        self._nodes[-1].output[0] = "output"
+        return helper.make_function(
+            DOMAIN,
+            name,
+            inputs,
+            ["output"],
+            self._nodes,
+            [helper.make_opsetid("", OPSET)],
+            attributes,
+            doc_string=description,
+        )
+
+    def _add(
+        self,
+        operator: str,
+        inputs: Sequence[str],
+        dtype: str,
+        attributes: dict[str, AttributeValue],
+    ) -> Value:
+        name = f"{operator.lower()}_{len(self._nodes)}"
+        node = NodeProto(op_type=operator, name=name, input=inputs, output=[name])
+        node.attribute.extend(_attribute(key, value) for key, value in attributes.items())
+        self._nodes.append(node)
+        return Value(self, name, dtype)
+
+
+def tensor_type(dtype: str) -> int:
+    """Return ONNX's number for a NumPy type name."""
+    return helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+
+
+def require_narrow(element: ElementType, operator: str) -> None:
+    """Refuse codes wider than 16 bits, for which ONNX has no exact products.
+
+    Raises:
+        ArtifactError: the type is wider.
+    """
+    if element is ElementType.INT32:
+        raise ArtifactError(f"{operator} on int32 codes cannot be written as an ONNX function")
+
+
+def _attribute(key: str, value: AttributeValue) -> AttributeProto:
+    if not isinstance(value, Reference):
+        return helper.make_attribute(key, value)
+    kind = AttributeProto.INTS if value.many else AttributeProto.INT
+    return AttributeProto(name=key, ref_attr_name=value.name, type=kind)

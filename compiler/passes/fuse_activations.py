@@ -1,0 +1,91 @@
+"""Makes Relu and Clip part of the nodes whose results they limit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from intlower.compiler.graph import Graph, Node
+from intlower.compiler.operators import (
+    Add,
+    AveragePool,
+    Clip,
+    Conv,
+    Flatten,
+    Gemm,
+    GlobalAveragePool,
+    MaxPool,
+    Relu,
+    Reshape,
+    Slice,
+)
+from intlower.compiler.passes.rewriting import compose, replace_nodes, sole_reader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FuseActivations:
+    """Makes each Relu and Clip the `activation` of the node that computes what it limits.
+
+    1. Relu or Clip that alone reads the output of Conv, Gemm, Add, AveragePool or GlobalAveragePool, which is not a
+       graph output, becomes that node's activation. The node takes over the activation's output name; moments move
+       to that name and still describe the result before the activation.
+    2. A node that has an activation gets the composition of the two, which is one interval again, exactly.
+    3. Relu and Clip never decrease, so they commute with MaxPool, and with Flatten, Reshape and Slice, which only
+       move elements: between the node and its Relu or Clip there may be any number of these, each read only by the
+       next. They then see limited values. (A MaxPool with dilations and pads may have windows of padding only, whose
+       result, minus infinity, a Relu would change: it stops the search.)
+
+    Other Relu and Clip stay nodes.
+    """
+
+    name: ClassVar[str] = "fuse_activations"
+
+    def __call__(self, graph: Graph) -> Graph:
+        """Return the graph with activations fused."""
+        for node in graph.nodes:
+            graph = _fused(graph, node)
+        return graph
+
+
+def _fused(graph: Graph, node: Node) -> Graph:
+    """Return the graph with one node fused, where it is an activation and can be."""
+    if not isinstance(node.operator, Relu | Clip) or node.activation is not None:
+        return graph
+    producers = graph.producers()
+    reader, between = node, list[Node]()
+    while True:
+        producer = producers.get(reader.inputs[0])
+        if producer is None or sole_reader(graph, producer.output) is not reader:
+            return graph
+        match producer.operator:
+            case Conv() | Gemm() | Add() | AveragePool() | GlobalAveragePool():  # case 1
+                break
+            case MaxPool() as pool if pool.dilations == (1, 1) or not any(pool.pads):
+                pass  # case 3
+            case Flatten() | Reshape() | Slice():
+                pass  # case 3
+            case _:
+                return graph
+        if producer.activation is not None:
+            return graph
+        between.append(producer)
+        reader = producer
+    limited = replace(
+        producer, activation=compose(producer.activation, node.operator)
+    )  # case 2
+    moments = dict(graph.moments)
+    if between:
+        last = between[0]
+        replacements: dict[str, Node | tuple[Node, ...]] = {
+            limited.name: limited,
+            last.name: replace(last, output=node.output),
+            node.name: (),
+        }
+        for passed in between:  # what was known of them before the limit is not true after it
+            moments.pop(passed.output, None)
+    else:
+        replacements = {limited.name: replace(limited, output=node.output), node.name: ()}
+        moments.pop(node.output, None)
+        if limited.output in moments:
+            moments[node.output] = moments[limited.output]
+    return graph.edit(nodes=replace_nodes(graph, replacements), moments=moments)

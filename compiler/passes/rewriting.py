@@ -1,0 +1,84 @@
+"""What several passes ask of a graph, or do to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intlower.compiler.constant import Constant
+from intlower.compiler.graph import Graph, Node, fresh_name
+from intlower.compiler.operators import Activation, Clip, Relu
+
+
+def sole_reader(graph: Graph, name: str) -> Node | None:
+    """Return the node that reads a value, where that is all that is ever done with it.
+
+    None where the value is a graph output, or is read by no node, by several, or twice by one.
+    """
+    readers = graph.consumers()[name]
+    return readers[0] if len(readers) == 1 and name not in graph.outputs else None
+
+
+def parameter(graph: Graph, node: Node, index: int) -> NDArray[np.float64] | None:
+    """Return a constant input of a node in float64; None where it is absent or not constant."""
+    constant = graph.constants.get(node.inputs[index]) if index < len(node.inputs) else None
+    return None if constant is None else constant.array.astype(np.float64)
+
+
+def with_parameters(
+    graph: Graph, node: Node, arrays: Mapping[int, NDArray[Any]]
+) -> tuple[Node, dict[str, Constant]]:
+    """Return the node with other arrays at some of its inputs, and all constants of the graph with these.
+
+    A constant that other nodes read keeps its array for them; this node gets its own under a new name.
+
+    Args:
+        graph: the graph of the node.
+        node: the node.
+        arrays: by position among the node's inputs, existing or next; stored as float32.
+    """
+    constants = dict(graph.constants)
+    inputs = list(node.inputs)
+    for index, array in sorted(arrays.items()):
+        name = inputs[index] if index < len(inputs) else ""
+        if name not in constants or sole_reader(graph, name) is None:
+            base = f"{node.name}_{'bias' if index == 2 else 'weight'}"
+            name = fresh_name(base, (*graph.values, *constants))
+        inputs[index : index + 1] = [name]
+        constants[name] = Constant.of(array, np.float32)
+    return replace(node, inputs=tuple(inputs)), constants
+
+
+def replace_nodes(
+    graph: Graph, replacements: Mapping[str, Node | tuple[Node, ...]]
+) -> tuple[Node, ...]:
+    """Return the nodes of the graph, those named replaced, in place, by one node, several or none."""
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        new = replacements.get(node.name, node)
+        nodes.extend((new,) if isinstance(new, Node) else new)
+    return tuple(nodes)
+
+
+def compose(first: Activation | None, second: Activation) -> Activation:
+    """Return the one activation that equals `second` after `first`, exactly.
+
+    Clipping to [a, b] and then to [c, d] is clipping to [clip(a, c, d), clip(b, c, d)].
+
+    >>> compose(Relu(), Clip(minimum=-1.0, maximum=6.0))
+    Clip(minimum=0.0, maximum=6.0)
+    >>> compose(Clip(minimum=-1.0), Relu())
+    Relu(minimum=0.0, maximum=inf)
+    """
+    if first is None:
+        return second
+    low, high = (
+        min(max(bound, second.minimum), second.maximum)
+        for bound in (first.minimum, first.maximum)
+    )
+    composed = Clip(minimum=low, maximum=high)
+    return Relu() if (low, high) == (Relu().minimum, Relu().maximum) else composed

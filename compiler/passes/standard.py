@@ -1,0 +1,23 @@
+"""The passes that every target begins with."""
+
+from __future__ import annotations
+
+from intlower.compiler.passes.base import Pass
+from intlower.compiler.passes.fold_batch_norm import FoldBatchNorm
+from intlower.compiler.passes.fold_constants import FoldConstants
+from intlower.compiler.passes.fuse_activations import FuseActivations
+from intlower.compiler.passes.fuse_matmul import FuseMatmul
+from intlower.compiler.passes.remove_identities import RemoveIdentities
+from intlower.compiler.passes.remove_unused import RemoveUnused
+
+# Each pass finds what those before it leave: constants folded, no Identity between a layer and its batch
+# normalization, layers as Conv and Gemm; activations come last, since batch norm folds only into a node without one.
+STANDARD_PASSES: tuple[Pass, ...] = (
+    RemoveUnused(),
+    FoldConstants(),
+    RemoveIdentities(),
+    FuseMatmul(),
+    FoldBatchNorm(),
+    FuseActivations(),
+    RemoveUnused(),
+)

@@ -1,0 +1,92 @@
+"""From a model file to an integer program."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from intlower.compiler.calibration import calibrate
+from intlower.compiler.calibration.from_samples import Method
+from intlower.compiler.discovery import load_target
+from intlower.compiler.importer import import_model, read_model
+from intlower.compiler.operators import Shape
+from intlower.compiler.passes.base import run_passes
+from intlower.compiler.passes.standard import STANDARD_PASSES
+from intlower.compiler.program import IntegerProgram, Origin
+
+
+class Recipe(enum.Enum):
+    """Which passes run before calibration.
+
+    DEFAULT: those that the target wants for accuracy. NONE: only what makes the graph lowerable (clean-up, batch-norm
+    folding, activation fusion), for comparison.
+    """
+
+    DEFAULT = "default"
+    NONE = "none"
+
+
+def compile_model(
+    path: Path,
+    *,
+    target: str,
+    samples: Mapping[str, NDArray[Any]] | None = None,
+    method: Method = Method.MIN_MAX,
+    input_ranges: Mapping[str, tuple[float, float]] | None = None,
+    shapes: Mapping[str, Shape] | None = None,
+    recipe: Recipe = Recipe.DEFAULT,
+    seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> IntegerProgram:
+    """Return the integer program of a model for a target.
+
+    Args:
+        path: of the ONNX file.
+        target: name of an installed target.
+        samples: representative inputs; without them the model's own batch-norm statistics are used.
+        method: how samples become ranges.
+        input_ranges: (least, greatest) of graph inputs, where known.
+        shapes: of graph inputs, where the file leaves them open.
+        recipe: which passes run.
+        seed: of every random choice.
+        progress: called with a line for each stage.
+
+    Raises:
+        TargetError: the target is not installed, or does not run an operator.
+        ModelError: the file cannot be read as a graph.
+        CalibrationError: ranges cannot be found.
+        DataError: samples do not fit the inputs.
+        LoweringError: a layer does not fit the target's integers.
+    """
+    say = progress or _silent
+    chosen = load_target(target)  # first: a typo should not wait for the model
+    say("read the model")
+    model, digest = read_model(path)
+    graph = import_model(model, shapes=shapes)
+    passes = chosen.passes() if recipe is Recipe.DEFAULT else STANDARD_PASSES
+    graph = run_passes(graph, passes, lambda name: say(f"pass {name}"))
+    say("calibrate")
+    calibration = calibrate(
+        graph,
+        samples=samples,
+        method=method,
+        input_ranges=input_ranges,
+        seed=seed,
+        progress=say,
+    )
+    say(f"lower to {target}")
+    origin = Origin(
+        source_sha256=digest,
+        pipeline=f"({', '.join(repr(rewrite) for rewrite in passes)})",
+        calibration=calibration.summary,
+        seed=seed,
+    )
+    return chosen.lower(graph, calibration.ranges, origin)
+
+
+def _silent(line: str) -> None:
+    """Report nothing."""

@@ -1,0 +1,150 @@
+"""Running an integer program: opened once, then called with codes; and its oracle.
+
+    program --open_program--> Simulator --run--> integer codes
+    program --run_reference--> the same codes, by the NumPy oracle, slowly
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intlower.compiler.errors import DataError
+from intlower.compiler.program import IntegerProgram, Tensor
+from intlower.kernels.reference import reference_for
+
+Codes = NDArray[Any]
+
+
+def quantize_inputs(
+    program: IntegerProgram, values: Mapping[str, NDArray[Any]]
+) -> dict[str, Codes]:
+    """Return the codes of real inputs, each on its tensor's grid.
+
+    Args:
+        program: whose inputs they are.
+        values: one array of real numbers for each input, batch first.
+
+    Raises:
+        DataError: a name is missing or unknown, a shape does not fit, or a value is NaN.
+    """
+    _check_names(program, values)
+    codes: dict[str, Codes] = {}
+    for name in program.inputs:
+        array = np.asarray(values[name])
+        if array.dtype.kind not in "fiub":
+            raise DataError(f"input {name!r} holds {array.dtype}, not real numbers")
+        if np.isnan(array).any():
+            raise DataError(
+                f"input {name!r} contains NaN", "check the data for missing values"
+            )
+        _check_shape(program.tensors[name], array)
+        codes[name] = program.tensors[name].grid.quantize(array)
+    _check_batches(program, codes)
+    return codes
+
+
+def dequantize_outputs(
+    program: IntegerProgram, codes: Mapping[str, Codes]
+) -> dict[str, NDArray[np.float32]]:
+    """Return the real numbers of a program's outputs, before its host steps."""
+    return {
+        name: program.tensors[name].grid.dequantize(codes[name]) for name in program.outputs
+    }
+
+
+def run_host_steps(
+    program: IntegerProgram, values: Mapping[str, NDArray[np.float32]]
+) -> dict[str, NDArray[np.float32]]:
+    """Return the outputs after the float steps that the target leaves to the host.
+
+    A step's result stands under its own name, in the place of what it was computed from.
+
+        Softmax: y = exp(x - max(x)) / sum(exp(x - max(x))) along its axis, in float64
+    """
+    results = dict(values)
+    for step in program.host:
+        x = results.pop(step.input).astype(np.float64)
+        exponentials = np.exp(x - x.max(axis=step.axis, keepdims=True))
+        total = exponentials.sum(axis=step.axis, keepdims=True)
+        results[step.output] = (exponentials / total).astype(np.float32)
+    return results
+
+
+def run_reference(
+    program: IntegerProgram, codes: Mapping[str, Codes], keep_all: bool = False
+) -> dict[str, Codes]:
+    """Return what the program computes, by the NumPy oracle: the definition, slow.
+
+    Args:
+        program: what to run.
+        codes: one array of codes for each input, batch first.
+        keep_all: return every tensor, not only the outputs.
+
+    Raises:
+        DataError: an input is missing or has the wrong shape, type or range.
+    """
+    tensors: dict[str, Codes] = dict(check_codes(program, codes))
+    for instruction in program.instructions:
+        arguments: dict[str, Any] = dict(instruction.attributes)
+        for name, constant in instruction.constants.items():
+            arguments[name] = constant.array
+        operands = [tensors[name] for name in instruction.inputs]
+        tensors[instruction.output] = reference_for(instruction.kernel)(*operands, **arguments)
+    return tensors if keep_all else {name: tensors[name] for name in program.outputs}
+
+
+def check_codes(program: IntegerProgram, codes: Mapping[str, Codes]) -> dict[str, Codes]:
+    """Return the input codes, C-contiguous, after proving that the program may run on them.
+
+    Raises:
+        DataError: an input is missing, unknown, or has the wrong shape, type or range.
+    """
+    _check_names(program, codes)
+    checked: dict[str, Codes] = {}
+    for name in program.inputs:
+        tensor, array = program.tensors[name], codes[name]
+        if not isinstance(array, np.ndarray) or array.dtype != tensor.grid.dtype:
+            found = getattr(array, "dtype", type(array).__name__)
+            raise DataError(f"input {name!r} takes {tensor.grid.dtype} codes, not {found}")
+        _check_shape(tensor, array)
+        low, high = tensor.grid.limits
+        if (low, high) != tensor.grid.element.limits and array.size:
+            least, greatest = int(array.min()), int(array.max())
+            if least < low or greatest > high:
+                raise DataError(
+                    f"input {name!r} takes codes {low}..{high}, not {least}..{greatest}"
+                )
+        checked[name] = np.ascontiguousarray(array)
+    _check_batches(program, checked)
+    return checked
+
+
+def _check_names(program: IntegerProgram, given: Mapping[str, Any]) -> None:
+    if set(given) != set(program.inputs):
+        expected, found = ", ".join(program.inputs), ", ".join(sorted(given)) or "none"
+        raise DataError(f"the program takes the inputs {expected}; given: {found}")
+
+
+def _check_shape(tensor: Tensor, array: NDArray[Any]) -> None:
+    batch = tensor.shape[0]
+    if array.ndim != len(tensor.shape) or array.shape[1:] != tensor.shape[1:]:
+        wanted = ["N" if d is None else d for d in tensor.shape]
+        raise DataError(
+            f"input {tensor.name!r} takes shape {wanted}, not {list(array.shape)}",
+            "the batch comes first, then the dimensions as the model has them",
+        )
+    if array.shape[0] < 1 or (batch is not None and array.shape[0] % batch):
+        multiple = "at least 1" if batch is None else f"a multiple of {batch}"
+        raise DataError(
+            f"input {tensor.name!r} takes {multiple} samples, not {array.shape[0]}"
+        )
+
+
+def _check_batches(program: IntegerProgram, arrays: Mapping[str, NDArray[Any]]) -> None:
+    batches = {name: arrays[name].shape[0] for name in program.inputs}
+    if len(set(batches.values())) > 1:
+        raise DataError(f"the inputs have different numbers of samples: {batches}")

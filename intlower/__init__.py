@@ -1,0 +1,12 @@
+"""Compile a trained CNN to the exact integer arithmetic of a named chip, run it, and prove every bit.
+
+>>> import intlower
+>>> [spec.name for spec in intlower.targets()][:2]
+['snpe', 'tensorrt']
+"""
+
+from intlower.api import compile, open, save, simulate, simulate_integers, targets
+
+__version__ = "0.1.0"
+
+__all__ = ["compile", "open", "save", "simulate", "simulate_integers", "targets"]

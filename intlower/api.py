@@ -1,0 +1,131 @@
+"""The Python interface: compile a model, save and open programs, run them.
+
+The heavy libraries are imported inside the functions, so that `import intlower` and the command line start at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from intlower.compiler.program import IntegerProgram
+    from intlower.compiler.spec import TargetSpec
+
+
+def compile(
+    model: str | Path,
+    *,
+    target: str,
+    samples: Mapping[str, NDArray[Any]] | None = None,
+    calibration: str = "min-max",
+    input_ranges: Mapping[str, tuple[float, float]] | None = None,
+    shapes: Mapping[str, tuple[int | None, ...]] | None = None,
+    recipe: str = "default",
+    seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> IntegerProgram:
+    """Return the integer program of an ONNX model for a target.
+
+    Args:
+        model: path of the ONNX file, opset 9 or newer, with batch normalization kept where possible.
+        target: name of an installed target; `targets()` lists them.
+        samples: for each graph input, [N, ...] float32 as the model takes it. Without samples the ranges come from
+            the model's own batch-norm statistics.
+        calibration: how samples become ranges, "min-max" or "percentile".
+        input_ranges: (least, greatest) of graph inputs, where known; otherwise estimated from the first layer.
+        shapes: of graph inputs, where the file leaves more open than the batch; None for a free batch.
+        recipe: "default", or "none" for the bare minimum of passes.
+        seed: of every random choice.
+        progress: called with a line for each stage.
+
+    Returns:
+        The program; the same arguments give the same program.
+
+    Raises:
+        IntlowerError: with a hint how to mend it; see `intlower.compiler.errors`.
+        ValueError: `calibration` or `recipe` is none of those named.
+    """
+    from intlower.compiler.calibration.from_samples import Method
+    from intlower.compiler.pipeline import Recipe, compile_model
+
+    return compile_model(
+        Path(model),
+        target=target,
+        samples=samples,
+        method=Method(calibration),
+        input_ranges=input_ranges,
+        shapes=shapes,
+        recipe=Recipe(recipe),
+        seed=seed,
+        progress=progress,
+    )
+
+
+def save(program: IntegerProgram, path: str | Path) -> int:
+    """Write a program as one ONNX file of standard integer operators, atomically; return its size in bytes.
+
+    Raises:
+        ArtifactError: the file cannot be written.
+    """
+    from intlower.compiler import artifact
+
+    return artifact.save(program, Path(path))
+
+
+def open(path: str | Path) -> IntegerProgram:
+    """Return the program of an artifact.
+
+    Raises:
+        ArtifactError: the file is missing, not an artifact, of another format version, or altered.
+    """
+    from intlower.compiler import artifact
+
+    return artifact.open_artifact(Path(path))
+
+
+def simulate(
+    program: IntegerProgram, inputs: Mapping[str, NDArray[Any]]
+) -> dict[str, NDArray[Any]]:
+    """Return a program's outputs as float32, bit for bit what the target's integers stand for.
+
+    Inputs are quantized to the program's input grids, the integer program runs, outputs are dequantized, and host steps
+    (a softmax that the target leaves to the host) are applied.
+
+    Args:
+        program: compiled or opened.
+        inputs: for each program input, [N, ...] float32.
+
+    Raises:
+        DataError: names, shapes or types do not fit.
+    """
+    from intlower.compiler import simulator
+
+    return simulator.simulate(program, inputs)
+
+
+def simulate_integers(
+    program: IntegerProgram, inputs: Mapping[str, NDArray[Any]]
+) -> dict[str, NDArray[Any]]:
+    """Return a program's output codes for input codes.
+
+    Args:
+        program: compiled or opened.
+        inputs: for each program input, [N, ...] of its integer type.
+
+    Raises:
+        DataError: names, shapes or types do not fit.
+    """
+    from intlower.compiler import simulator
+
+    return simulator.simulate_integers(program, inputs)
+
+
+def targets() -> tuple[TargetSpec, ...]:
+    """Return the arithmetic of every installed target, by name."""
+    from intlower.compiler.discovery import load_targets
+
+    return tuple(target.spec for target in load_targets())

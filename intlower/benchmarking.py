@@ -1,0 +1,77 @@
+"""Timing contenders side by side: alternating runs, so that a machine's moods meet all of them alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import median
+
+# A median of fewer runs says little.
+LEAST_REPEATS = 5
+_WARM_UPS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """The times of one contender, in milliseconds.
+
+    Attributes:
+        median_ms: of all runs.
+        min_ms: the quickest run.
+        repeats: how many runs there were.
+    """
+
+    median_ms: float
+    min_ms: float
+    repeats: int
+
+    def document(self) -> dict[str, int | float]:
+        """Return the figures by name, with microseconds to three digits."""
+        return {
+            "median_ms": round(self.median_ms, 6),
+            "min_ms": round(self.min_ms, 6),
+            "repeats": self.repeats,
+        }
+
+
+def alternate(
+    contenders: Mapping[str, Callable[[], object]],
+    *,
+    seconds: float = 2.0,
+    repeats: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, Timing]:
+    """Return the times of contenders that run in turns, after warm-up runs that are not timed.
+
+    Args:
+        contenders: what to time, by name.
+        seconds: to spend on each contender, where `repeats` is not given.
+        repeats: number of timed runs of each.
+        progress: called with what is done and what is to do (tenths of seconds, or runs).
+        clock: seconds, monotonic.
+    """
+    for run in contenders.values():
+        for _ in range(_WARM_UPS):
+            run()
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    budget = seconds * len(contenders)
+    begin = clock()
+    done = 0
+    while done < repeats if repeats is not None else done < LEAST_REPEATS or clock() - begin < budget:
+        for name, run in contenders.items():
+            start = clock()
+            run()
+            times[name].append(clock() - start)
+        done += 1
+        if progress is not None and repeats is not None:
+            progress(done, repeats)
+        elif progress is not None:
+            progress(round(10 * min(clock() - begin, budget)), round(10 * budget))
+    return {
+        name: Timing(
+            median_ms=1e3 * median(measured), min_ms=1e3 * min(measured), repeats=done
+        )
+        for name, measured in times.items()
+    }

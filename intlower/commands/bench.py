@@ -1,0 +1,133 @@
+"""`intlower bench`: our engine beside other runtimes, on the same network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from intlower.commands.options import FILE, CommaList, examples, output_options
+from intlower.terminal import print_json, print_line, print_table, progress, size_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from intlower.compiler.program import IntegerProgram
+
+PEERS = ("onnxruntime",)
+
+
+@click.command(
+    epilog=examples(
+        "intlower bench model.tensorrt.onnx",
+        "intlower bench model.tensorrt.onnx --threads 2 --batch 8 --json",
+    )
+)
+@click.argument("artifact", type=FILE)
+@click.option(
+    "--against",
+    type=CommaList(PEERS),
+    default=",".join(PEERS),
+    show_default=True,
+    help="Runtimes to compare with. onnxruntime runs the same grids as a Q/DQ model in its int8 kernels.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Of every contender.",
+)
+@click.option(
+    "--batch", type=click.IntRange(min=1), help="Samples in one run.  [default: 1, or the model's]"
+)
+@click.option(
+    "--repeats",
+    type=click.IntRange(min=1),
+    help="Timed runs of each.  [default: as many as fit in about two seconds each]",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the random inputs.")
+@output_options
+def bench(
+    artifact: Path,
+    against: tuple[str, ...],
+    threads: int,
+    batch: int | None,
+    repeats: int | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Time ARTIFACT from integer inputs to integer outputs, in turns with other runtimes.
+
+    Compilation and warm-up are not timed. A ratio is ours divided by theirs, of the medians: below 1 ours is faster.
+    """
+    from intlower.benchmarking import alternate
+    from intlower.compiler.artifact import open_artifact
+    from intlower.compiler.crosscheck import random_inputs
+    from intlower.compiler.simulator import open_program
+
+    program = open_artifact(artifact)
+    fixed = program.tensors[program.inputs[0]].shape[0]
+    size = batch or fixed or 1
+    with progress(f"preparing {artifact.name}") as shown:
+        simulator = open_program(program, threads=threads)
+        codes = random_inputs(program, size, seed)
+        contenders: dict[str, Callable[[], object]] = {"intlower": lambda: simulator.run(codes)}
+        for peer in against:
+            contenders[peer] = _PEERS[peer](program, codes, threads)
+        shown.stage("timing")
+        timings = alternate(contenders, repeats=repeats, progress=shown.count)
+    ours = timings["intlower"].median_ms
+    ratios = {peer: round(ours / timings[peer].median_ms, 4) for peer in against}
+    document: dict[str, Any] = {name: timing.document() for name, timing in timings.items()}
+    document |= {
+        "ratio": ratios,
+        "threads": threads,
+        "batch": size,
+        "isa": simulator.isa,
+        "kernels": sorted({str(kernel) for kernel in simulator.kernels}),
+        "peak_bytes": simulator.peak_bytes,
+        "total_bytes": simulator.total_bytes,
+    }
+    if as_json:
+        print_json(document)
+        return
+    print_table(
+        ("engine", "median ms", "least ms", "ours / theirs"),
+        [
+            (
+                name,
+                f"{timing.median_ms:.3f}",
+                f"{timing.min_ms:.3f}",
+                f"{ratios[name]:.2f}" if name in ratios else "",
+            )
+            for name, timing in timings.items()
+        ],
+        title=f"{artifact.name}, batch {size}, {threads} thread{'s' if threads > 1 else ''}",
+        numeric=("median ms", "least ms", "ours / theirs"),
+    )
+    print_line(
+        f"instruction set {simulator.isa}; activations take {size_text(simulator.peak_bytes)}, "
+        f"of {size_text(simulator.total_bytes)} of all tensors"
+    )
+
+
+def _onnxruntime(
+    program: IntegerProgram, codes: Mapping[str, NDArray[Any]], threads: int
+) -> Callable[[], object]:
+    """Return a run of the same network, integers to integers, in onnxruntime's int8 kernels."""
+    from intlower.backends.export.qdq import to_qdq
+    from intlower.evaluation import open_session
+
+    model = to_qdq(program, integer_edges=True)
+    session = open_session(
+        model.SerializeToString(), threads=threads, what="the Q/DQ form of the artifact"
+    )
+    feeds = dict(codes)
+    return lambda: session.run(None, feeds)
+
+
+_PEERS = {"onnxruntime": _onnxruntime}

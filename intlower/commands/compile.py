@@ -1,0 +1,168 @@
+"""`intlower compile`: from a float model to an integer artifact."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import click
+
+from intlower.commands.options import (
+    FILE,
+    NamedRange,
+    NamedShape,
+    examples,
+    output_options,
+    refuse_output,
+)
+from intlower.terminal import (
+    print_facts,
+    print_json,
+    print_warning,
+    progress,
+    size_text,
+)
+
+
+@click.command(
+    "compile",
+    epilog=examples(
+        "intlower compile model.onnx --target tensorrt",
+        "intlower compile model.onnx --target snpe --samples train.npz -o model.dlc.onnx",
+        "intlower compile model.onnx --target tensorrt --shape input=N,3,224,224",
+    ),
+)
+@click.argument("model", type=FILE)
+@click.option("--target", required=True, help="The target's name; see 'intlower targets'.")
+@click.option(
+    "-o",
+    "--output",
+    type=FILE,
+    help="The artifact to write.  [default: MODEL.TARGET.onnx in the current folder]",
+)
+@click.option(
+    "--samples",
+    type=FILE,
+    help="Typical inputs, an .npz file with one float32 array for each input of the model. "
+    "Without it the ranges come from the batch-norm statistics in the model.",
+)
+@click.option(
+    "--calibration",
+    type=click.Choice(["min-max", "percentile"]),
+    default="min-max",
+    show_default=True,
+    help="How ranges are taken from the samples.",
+)
+@click.option(
+    "--input-range",
+    "input_ranges",
+    type=NamedRange(),
+    multiple=True,
+    help="The least and the greatest real number of an input; once for each input.",
+)
+@click.option(
+    "--shape",
+    "shapes",
+    type=NamedShape(),
+    multiple=True,
+    help="The shape of an input that the model leaves open; N is a free batch.",
+)
+@click.option(
+    "--recipe",
+    type=click.Choice(["default", "none"]),
+    default="default",
+    show_default=True,
+    help="The passes to run: the target's own, or only what is needed to lower at all.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice.")
+@output_options
+def compile_model(
+    model: Path,
+    target: str,
+    output: Path | None,
+    samples: Path | None,
+    calibration: str,
+    input_ranges: tuple[tuple[str, tuple[float, float]], ...],
+    shapes: tuple[tuple[str, tuple[int | None, ...]], ...],
+    recipe: str,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Compile the ONNX file MODEL to the integers of a target.
+
+    The artifact is one ONNX file of standard integer operators. The same model, options and seed give the same bytes.
+    """
+    from intlower import api
+    from intlower.compiler.discovery import load_target
+    from intlower.compiler.errors import CalibrationWarning
+    from intlower.data_files import LABELS, read_data
+
+    load_target(target)  # before anything that takes time
+    artifact = Path(f"{model.stem}.{target}.onnx") if output is None else output
+    refuse_output(artifact, model, *([samples] if samples else []))
+    begin = time.perf_counter()
+    with progress(f"compiling {model.name}") as shown, warnings.catch_warnings(record=True) as raised:
+        warnings.simplefilter("always", CalibrationWarning)
+        arrays = None
+        if samples is not None:
+            arrays = {k: v for k, v in read_data(samples).items() if k != LABELS}
+        program = api.compile(
+            model,
+            target=target,
+            samples=arrays,
+            calibration=calibration,
+            input_ranges=dict(input_ranges),
+            shapes=dict(shapes),
+            seed=seed,
+            recipe=recipe,
+            progress=shown.stage,
+        )
+        shown.stage(f"writing {artifact.name}")
+        size_bytes = api.save(program, artifact)
+    seconds = time.perf_counter() - begin
+    guesses = [w.message for w in raised if isinstance(w.message, CalibrationWarning)]
+    for guess in guesses:
+        print_warning(str(guess), guess.hint)
+    inputs: dict[str, dict[str, Any]] = {}
+    for name in program.inputs:
+        grid = program.tensors[name].grid
+        minimum, maximum = grid.real_limits
+        inputs[name] = {
+            "dtype": str(grid.dtype),
+            "scale": float(grid.scale.array),
+            "zero_point": grid.zero_point,
+            "minimum": minimum,
+            "maximum": maximum,
+        }
+    if as_json:
+        print_json(
+            {
+                "artifact": str(artifact),
+                "target": program.target,
+                "instructions": len(program.instructions),
+                "parameters": program.parameters,
+                "size_bytes": size_bytes,
+                "seconds": round(seconds, 3),
+                "calibration": program.origin.calibration,
+                "inputs": inputs,
+                "warnings": [{"message": str(guess), "hint": guess.hint} for guess in guesses],
+            }
+        )
+        return
+    print_facts(
+        {
+            "artifact": artifact,
+            "target": program.target,
+            "instructions": len(program.instructions),
+            "parameters": f"{program.parameters:_}",
+            "size": size_text(size_bytes),
+            "ranges": program.origin.calibration,
+            **{
+                f"input {name}": f"{grid['minimum']:.6g} to {grid['maximum']:.6g} as {grid['dtype']}"
+                for name, grid in inputs.items()
+            },
+            "seconds": f"{seconds:.1f}",
+        }
+    )

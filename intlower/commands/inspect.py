@@ -1,0 +1,113 @@
+"""`intlower inspect`: what is in an artifact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from intlower.commands.options import FILE, examples, output_options
+from intlower.terminal import print_facts, print_json, print_line, print_table, shape_text
+
+if TYPE_CHECKING:
+    from intlower.compiler.program import IntegerProgram, Tensor
+
+
+@click.command(epilog=examples("intlower inspect model.tensorrt.onnx"))
+@click.argument("artifact", type=FILE)
+@output_options
+def inspect(artifact: Path, as_json: bool) -> None:
+    """Show where ARTIFACT comes from and what it computes, one line for each instruction."""
+    from intlower.compiler.artifact import open_artifact
+
+    program = open_artifact(artifact)
+    if as_json:
+        print_json(_document(program))
+        return
+    origin = program.origin
+    print_facts(
+        {
+            "target": program.target,
+            "source": f"sha256 {origin.source_sha256}",
+            "pipeline": origin.pipeline,
+            "ranges": origin.calibration,
+            "seed": origin.seed,
+            "instructions": len(program.instructions),
+            "parameters": f"{program.parameters:_}",
+            "multiply-accumulates": f"{program.multiply_accumulates():_}",
+            **{f"input {name}": _tensor_text(program.tensors[name]) for name in program.inputs},
+            **{f"output {name}": _tensor_text(program.tensors[name]) for name in program.outputs},
+        },
+        title=str(artifact),
+    )
+    rows = []
+    for instruction in program.instructions:
+        shapes = [shape_text(program.tensors[name].shape) for name in instruction.inputs]
+        output = program.tensors[instruction.output]
+        rows.append(
+            (
+                instruction.name,
+                instruction.kernel,
+                f"{', '.join(shapes)} → {shape_text(output.shape)}",
+                f"{float(output.grid.scale.array):.6g}",
+                output.grid.zero_point,
+            )
+        )
+    columns = ("instruction", "kernel", "shapes", "scale", "zero point")
+    print_table(columns, rows, numeric=("scale", "zero point"))
+    for step in program.host:
+        print_line(
+            f"{step.operator} runs on the host, in float, after {step.input} is read; "
+            f"its result is {step.output}"
+        )
+
+
+def _tensor_text(tensor: Tensor) -> str:
+    low, high = tensor.grid.real_limits
+    return f"{tensor.grid.dtype} {shape_text(tensor.shape)}, {low:.6g} to {high:.6g}"
+
+
+def _grid_document(tensor: Tensor) -> dict[str, Any]:
+    return {
+        "shape": list(tensor.shape),
+        "dtype": str(tensor.grid.dtype),
+        "scale": float(tensor.grid.scale.array),
+        "zero_point": tensor.grid.zero_point,
+    }
+
+
+def _document(program: IntegerProgram) -> dict[str, Any]:
+    return {
+        "target": program.target,
+        "source_sha256": program.origin.source_sha256,
+        "pipeline": program.origin.pipeline,
+        "calibration": program.origin.calibration,
+        "seed": program.origin.seed,
+        "parameters": program.parameters,
+        "multiply_accumulates": program.multiply_accumulates(),
+        "inputs": {name: _grid_document(program.tensors[name]) for name in program.inputs},
+        "outputs": {name: _grid_document(program.tensors[name]) for name in program.outputs},
+        "instructions": [
+            {
+                "name": instruction.name,
+                "kernel": str(instruction.kernel),
+                "inputs": list(instruction.inputs),
+                "input_shapes": [
+                    list(program.tensors[name].shape) for name in instruction.inputs
+                ],
+                "output": instruction.output,
+                **_grid_document(program.tensors[instruction.output]),
+            }
+            for instruction in program.instructions
+        ],
+        "host": [
+            {
+                "operator": step.operator,
+                "input": step.input,
+                "output": step.output,
+                "axis": step.axis,
+            }
+            for step in program.host
+        ],
+    }

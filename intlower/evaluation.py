@@ -1,0 +1,232 @@
+"""Accuracy on labelled samples, of integer programs and of float models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from intlower.compiler.errors import DataError, ModelError
+from intlower.compiler.program import IntegerProgram
+from intlower.compiler.simulator import (
+    dequantize_outputs,
+    open_program,
+    quantize_inputs,
+    run_host_steps,
+)
+
+Array = NDArray[Any]
+Arrays = Mapping[str, Array]
+Shape = tuple[int | None, ...]
+Count = Callable[[int, int], None]
+
+# Samples in one call: enough for every thread, small enough for the activations of a 224x224 network.
+BATCH = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runnable:
+    """A network opened for running: real numbers in, real numbers out.
+
+    Attributes:
+        inputs: shape of each input, None where the size is free.
+        run: from one float32 array for each input to one for each output, in order.
+    """
+
+    inputs: Mapping[str, Shape]
+    run: Callable[[Arrays], dict[str, Array]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """How often a network is right.
+
+    Attributes:
+        count: number of samples.
+        top1: share whose greatest output is the label's.
+        float_top1: the same of the float model, where there is one.
+        agreement: share on which both give the same class.
+    """
+
+    count: int
+    top1: float
+    float_top1: float | None = None
+    agreement: float | None = None
+
+    def document(self) -> dict[str, int | float]:
+        """Return the figures that there are, by name."""
+        figures: dict[str, int | float] = {"count": self.count, "top1": self.top1}
+        if self.float_top1 is not None and self.agreement is not None:
+            figures |= {"float_top1": self.float_top1, "agreement": self.agreement}
+        return figures
+
+
+def open_integer_program(program: IntegerProgram, threads: int = 1) -> Runnable:
+    """Return a program that takes and gives real numbers, host steps included."""
+    simulator = open_program(program, threads=threads)
+
+    def run(inputs: Arrays) -> dict[str, Array]:
+        codes = simulator.run(quantize_inputs(program, inputs))
+        return dict(run_host_steps(program, dequantize_outputs(program, codes)))
+
+    shapes = {name: program.tensors[name].shape for name in program.inputs}
+    return Runnable(inputs=shapes, run=run)
+
+
+def open_codes(program: IntegerProgram, threads: int = 1) -> Runnable:
+    """Return a program that gives integer codes, and takes codes or real numbers; no host steps."""
+    simulator = open_program(program, threads=threads)
+
+    def run(inputs: Arrays) -> dict[str, Array]:
+        codes = {
+            name: array
+            if array.dtype == program.tensors[name].grid.dtype
+            else program.tensors[name].grid.quantize(array)
+            for name, array in inputs.items()
+        }
+        return simulator.run(codes)
+
+    shapes = {name: program.tensors[name].shape for name in program.inputs}
+    return Runnable(inputs=shapes, run=run)
+
+
+def open_float_model(path: Path, threads: int = 0) -> Runnable:
+    """Return a float model, run by onnxruntime.
+
+    Args:
+        path: of the ONNX file.
+        threads: of onnxruntime; 0 leaves the choice to it.
+
+    Raises:
+        ModelError: onnxruntime cannot load the file.
+    """
+    session = open_session(str(path), threads=threads, what=str(path))
+    names = [output.name for output in session.get_outputs()]
+
+    def run(inputs: Arrays) -> dict[str, Array]:
+        return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+
+    shapes = {
+        value.name: tuple(size if isinstance(size, int) else None for size in value.shape)
+        for value in session.get_inputs()
+    }
+    return Runnable(inputs=shapes, run=run)
+
+
+def open_session(
+    model: str | bytes, *, threads: int, what: str
+) -> onnxruntime.InferenceSession:
+    """Return an onnxruntime session on the CPU with default optimizations.
+
+    Args:
+        model: path or bytes of an ONNX model.
+        threads: within one operator; 0 leaves the choice to onnxruntime.
+        what: the model's name, for messages.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # errors arrive as exceptions; nothing else on the screen
+    try:
+        return onnxruntime.InferenceSession(
+            model, options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # onnxruntime's own classes have no common public root
+        raise ModelError(
+            f"onnxruntime cannot load {what}: {error}",
+            "check that the file is a complete ONNX model",
+        ) from None
+
+
+def run_in_batches(
+    network: Runnable, inputs: Arrays, progress: Count | None = None, batch: int = BATCH
+) -> dict[str, Array]:
+    """Return the outputs of all samples, computed a few at a time.
+
+    Args:
+        network: what to run.
+        inputs: one array for each input, batch first.
+        progress: called with the number of samples done and of all.
+        batch: samples in one call, where the network does not fix it.
+
+    Raises:
+        DataError: the network fixes its batch, and the number of samples is no multiple of it.
+    """
+    fixed = next((shape[0] for shape in network.inputs.values() if shape and shape[0]), None)
+    step = fixed or batch
+    count = len(next(iter(inputs.values())))
+    if fixed is not None and count % fixed:
+        raise DataError(
+            f"the network takes {fixed} samples at a time, and {count} are no multiple of it",
+            "give more or fewer samples, for example with --count",
+        )
+    parts: list[dict[str, Array]] = []
+    for start in range(0, count, step):
+        parts.append(
+            network.run({name: array[start : start + step] for name, array in inputs.items()})
+        )
+        if progress is not None:
+            progress(min(start + step, count), count)
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def classify(
+    network: Runnable, inputs: Arrays, labels: NDArray[np.int64], progress: Count | None = None
+) -> NDArray[np.int64]:
+    """Return the class of each sample: the index of the first output's greatest number, the first of equals.
+
+    Args:
+        network: a classifier.
+        inputs: one float32 array for each input, batch first.
+        labels: int64 [count], to prove that they are classes of this network.
+        progress: see `run_in_batches`.
+
+    Raises:
+        DataError: the output has no classes, or a label is none of them.
+    """
+    scores = next(iter(run_in_batches(network, inputs, progress).values()))
+    scores = scores.reshape(len(scores), -1)
+    if scores.shape[0] != len(labels) or scores.shape[1] < 2:
+        raise DataError(
+            f"the first output has {scores.shape[1]} numbers for each of {scores.shape[0]} "
+            f"samples, which are not the classes of {len(labels)} labels",
+            "evaluate takes a classifier whose first output has one number for each class",
+        )
+    if int(labels.max()) >= scores.shape[1]:
+        raise DataError(
+            f"the labels go up to {int(labels.max())}, but the network has {scores.shape[1]} "
+            "classes",
+            "count classes from 0, in the network's order",
+        )
+    return scores.argmax(axis=1)
+
+
+def summarise(
+    classes: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    float_classes: NDArray[np.int64] | None = None,
+) -> Evaluation:
+    """Return the figures of an evaluation.
+
+    Args:
+        classes: int64 [count], what the network says.
+        labels: int64 [count], what is true.
+        float_classes: int64 [count], what the float model says.
+
+    >>> summarise(np.array([0, 1, 1, 0]), np.array([0, 1, 0, 0]), np.array([0, 1, 0, 0]))
+    Evaluation(count=4, top1=0.75, float_top1=1.0, agreement=0.75)
+    """
+    return Evaluation(
+        count=len(labels),
+        top1=float((classes == labels).mean()),
+        float_top1=None if float_classes is None else float((float_classes == labels).mean()),
+        agreement=None if float_classes is None else float((classes == float_classes).mean()),
+    )

@@ -1,0 +1,174 @@
+"""A target of a third party: `tests/plugin` is installed beside intlower, and everything works with it.
+
+Each installation goes to a folder of its own, which reaches a process by PYTHONPATH: nothing is added to the environment
+that runs the tests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+PLUGIN = Path(__file__).resolve().parent / "plugin"
+COMMAND = Path(sysconfig.get_path("scripts")) / "intlower"
+
+
+def install(folder: Path, edits: dict[str, str]) -> Path:
+    """Install the plugin, its sources changed by `edits` (old text to new), into a folder, and return that."""
+    sources = folder / "sources"
+    shutil.copytree(PLUGIN, sources, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in sources.iterdir():
+        text = path.read_text(encoding="utf-8")
+        for old, new in edits.items():
+            text = text.replace(old, new)
+        path.write_text(text, encoding="utf-8")
+    packages = folder / "packages"
+    offline = ["--no-index", "--no-deps", "--no-build-isolation", "--no-cache-dir"]
+    pip = [sys.executable, "-m", "pip", "--quiet"]
+    subprocess.run([*pip, "install", *offline, "--target", packages, sources], check=True)
+    return packages
+
+
+def intlower(*arguments: str, packages: tuple[Path, ...]) -> tuple[int, Any]:
+    """Run a command beside installed packages; return its exit code and its JSON."""
+    run = subprocess.run(
+        [str(COMMAND), *arguments, "--json"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, packages))},
+        capture_output=True,
+        text=True,
+    )
+    assert "Traceback" not in run.stderr
+    return run.returncode, json.loads(run.stdout)
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return install(tmp_path_factory.mktemp("toy"), {})
+
+
+@pytest.fixture(scope="module")
+def other_toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same target under the name of another package."""
+    edits = {'name = "intlower-toy-target"': 'name = "another-toy-target"'}
+    return install(tmp_path_factory.mktemp("other"), edits)
+
+
+@pytest.fixture(scope="module")
+def broken_toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A target whose module needs a library that is not there."""
+    edits = {
+        "toynpu": "brokennpu",
+        "intlower-toy-target": "broken-toy-target",
+        "from intlower.backends.uniform": "from vendor_sdk_that_is_absent",
+    }
+    return install(tmp_path_factory.mktemp("broken"), edits)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A convolution with batch norm, a depthwise one, a residual sum, a mean and a classifier."""
+    generator = np.random.default_rng(7)
+
+    def weights(name: str, *shape: int) -> onnx.TensorProto:
+        return numpy_helper.from_array(generator.normal(0, 0.3, shape).astype(np.float32), name)
+
+    def ones(name: str) -> onnx.TensorProto:
+        return numpy_helper.from_array(np.ones(8, np.float32), name)
+
+    nodes = [
+        helper.make_node("Conv", ["image", "w1"], ["c1"], pads=[1, 1, 1, 1], strides=[2, 2]),
+        helper.make_node("BatchNormalization", ["c1", "one", "b", "b", "one"], ["n1"]),
+        helper.make_node("Relu", ["n1"], ["r1"]),
+        helper.make_node("Conv", ["r1", "w2"], ["c2"], pads=[1, 1, 1, 1], group=8),
+        helper.make_node("BatchNormalization", ["c2", "one", "b", "b", "one"], ["n2"]),
+        helper.make_node("Add", ["n2", "r1"], ["sum"]),
+        helper.make_node("GlobalAveragePool", ["sum"], ["mean"]),
+        helper.make_node("Flatten", ["mean"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "w3"], ["scores"], transB=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "toy",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, 11, 11])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", 5])],
+        [
+            weights("w1", 8, 3, 3, 3),
+            weights("w2", 8, 1, 3, 3),
+            weights("w3", 5, 8),
+            weights("b", 8),
+            ones("one"),
+        ],
+    )
+    path = tmp_path_factory.mktemp("network") / "toy.onnx"
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, path)
+    return path
+
+
+def test_an_installed_target_is_listed(toy: Path) -> None:
+    code, listed = intlower("targets", packages=(toy,))
+    assert code == 0
+    assert {"toynpu", "snpe", "tensorrt"} <= {target["name"] for target in listed["targets"]}
+
+
+def test_a_network_compiled_for_an_installed_target_is_bit_exact_in_onnxruntime(
+    toy: Path, network: Path, tmp_path: Path
+) -> None:
+    artifact = tmp_path / "toy.toynpu.onnx"
+    compiling = ("compile", str(network), "--target", "toynpu", "-o", str(artifact))
+    code, compiled = intlower(*compiling, packages=(toy,))
+    assert (code, compiled["target"]) == (0, "toynpu")
+
+    code, verified = intlower("verify", str(artifact), packages=(toy,))
+    assert code == 0
+    assert verified["onnxruntime"]["compared"] > 0
+    assert verified["onnxruntime"]["mismatches"] == 0
+
+
+def test_an_artifact_runs_where_its_target_is_not_installed(
+    toy: Path, network: Path, tmp_path: Path
+) -> None:
+    artifact = tmp_path / "toy.toynpu.onnx"
+    compiling = ("compile", str(network), "--target", "toynpu", "-o", str(artifact))
+    assert intlower(*compiling, packages=(toy,))[0] == 0
+
+    code, verified = intlower("verify", str(artifact), packages=())
+    assert (code, verified["onnxruntime"]["mismatches"]) == (0, 0)
+
+
+def test_a_target_that_is_not_installed_is_unknown() -> None:
+    code, document = intlower("targets", "toynpu", packages=())
+    assert (code, document["error"]["type"]) == (2, "UnknownTarget")
+
+
+def test_two_packages_with_one_target_name_are_an_error_naming_both(
+    toy: Path, other_toy: Path
+) -> None:
+    code, document = intlower("targets", "toynpu", packages=(toy, other_toy))
+    assert (code, document["error"]["type"]) == (2, "DuplicateTarget")
+    assert "intlower-toy-target" in document["error"]["message"]
+    assert "another-toy-target" in document["error"]["message"]
+
+
+def test_a_target_that_cannot_be_imported_is_an_error_only_when_it_is_used(
+    toy: Path, broken_toy: Path
+) -> None:
+    packages = (toy, broken_toy)
+    code, contract = intlower("targets", "toynpu", packages=packages)
+    assert (code, contract["name"]) == (0, "toynpu")
+
+    code, document = intlower("targets", "brokennpu", packages=packages)
+    assert (code, document["error"]["type"]) == (2, "TargetError")
+    assert "broken-toy-target" in document["error"]["message"]
+    assert "vendor_sdk_that_is_absent" in document["error"]["message"]
