@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError
 
 from intlower.compiler.errors import ModelError
 
@@ -57,7 +56,7 @@ def _parse(path: Path, data: bytes) -> onnx.ModelProto:
         model.ParseFromString(data)
         # Some files of other kinds parse by chance, as messages of unknown fields only.
         valid = model.ir_version > 0 and bool(model.opset_import) and model.HasField("graph")
-    except DecodeError:
+    except Exception:  # DecodeError of protobuf, which onnx does not pass on by name
         valid = False
     if not valid:
         raise ModelError(
@@ -144,7 +143,7 @@ def _data_bytes(tensor: onnx.TensorProto) -> int:
         item = 0
     if not item or any(dimension < 0 for dimension in tensor.dims):
         raise ModelError(f"external tensor {tensor.name!r} has an impossible type or shape")
-    return item * math.prod(tensor.dims)
+    return int(item) * math.prod(tensor.dims)
 
 
 def _count(tensor: str, text: str) -> int:

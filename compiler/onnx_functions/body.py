@@ -8,9 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import AttributeProto, FunctionProto, NodeProto, TensorProto, helper, numpy_helper
 
-from intlower.compiler.errors import ArtifactError
-from intlower.kernels.signature import ElementType
-
 DOMAIN = "intlower"
 # The first opset with BitwiseAnd, BitwiseOr and BitwiseNot.
 OPSET = 18
@@ -149,6 +146,10 @@ class Body:
         ]
         return self._add(operator, names, dtype or first.dtype, attributes)
 
+    def parameter(self, name: str, dtype: str) -> Value:
+        """Return a tensor or constant that the function is called with."""
+        return Value(self, name, dtype)
+
     def constant(self, values: int | Sequence[int], dtype: str) -> Value:
         """Return a constant scalar or vector; equal constants share one node."""
         key = (repr(values), dtype)
@@ -218,16 +219,6 @@ class Body:
 def tensor_type(dtype: str) -> int:
     """Return ONNX's number for a NumPy type name."""
     return helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-
-
-def require_narrow(element: ElementType, operator: str) -> None:
-    """Refuse codes wider than 16 bits, for which ONNX has no exact products.
-
-    Raises:
-        ArtifactError: the type is wider.
-    """
-    if element is ElementType.INT32:
-        raise ArtifactError(f"{operator} on int32 codes cannot be written as an ONNX function")
 
 
 def _attribute(key: str, value: AttributeValue) -> AttributeProto:

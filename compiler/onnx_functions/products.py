@@ -1,23 +1,28 @@
 """Sums of products: conv2d, gemm, and the window sums of average_pool.
 
-ONNX has exact integer products for 8-bit operands. Wider operands are taken apart into bytes:
-(256 h + l) * w = 256 (h * w) + l * w, where each term is an exact 8-bit product.
+ONNX has exact integer products of bytes. They are used unsigned, because onnxruntime's signed weights go through a
+saturating instruction on some machines: a signed code is shifted up together with its zero point, which leaves their
+difference as it was. Wider codes are taken apart: (256 h + l) * w = 256 (h * w) + l * w, zero points alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from intlower.compiler.onnx_functions.arithmetic import scale
-from intlower.compiler.onnx_functions.body import Body, Reference, Value, require_narrow
+import numpy as np
+from onnx import numpy_helper
+
+from intlower.compiler.errors import ArtifactError
+from intlower.compiler.onnx_functions.body import Body, Reference, Value
+from intlower.compiler.onnx_functions.requantization import per_channel, per_tensor
 from intlower.kernels.signature import ElementType, KernelKey
 
-# One product of bytes: (codes, weights, zero point of codes, zero point of weights) -> int32.
-Product = Callable[[Value, Value, Value, Value], Value]
+# A product of bytes: (codes, weights, zero point of the codes, of the weights) -> int32.
+ByteProduct = Callable[[Value, Value, Value, Value], Value]
 
 
 def conv2d(body: Body, key: KernelKey) -> Value:
-    """Write a convolution: ConvInteger, bias, scale, clamp."""
+    """Write a convolution: ConvInteger, then bias, scale and clamp of each channel."""
 
     def product(x: Value, w: Value, x_zero: Value, w_zero: Value) -> Value:
         return body.apply(
@@ -28,46 +33,39 @@ def conv2d(body: Body, key: KernelKey) -> Value:
             w_zero,
             dtype="int32",
             strides=Reference("strides"),
-            pads=Reference("pads"),
+            pads=Reference("pads"),  # with the zero point of x
             dilations=Reference("dilations"),
             group=Reference("groups", many=False),
         )
 
-    accumulator = _weighted_sum(body, key, _weights(body, key), product)
-    return _requantized(
-        body, key, accumulator, lambda name: _constant(body, name).unsqueeze(1, 2)
-    )
+    return per_channel(body, key, _accumulator(body, key, product), axes=(1, 2))
 
 
 def gemm(body: Body, key: KernelKey) -> Value:
-    """Write a matrix product: MatMulInteger with transposed weights, bias, scale, clamp."""
+    """Write a matrix product: MatMulInteger, then bias, scale and clamp of each output."""
 
     def product(x: Value, w: Value, x_zero: Value, w_zero: Value) -> Value:
-        return body.apply("MatMulInteger", x, w, x_zero, w_zero, dtype="int32")
+        transposed = body.apply("Transpose", w, perm=(1, 0))
+        return body.apply("MatMulInteger", x, transposed, x_zero, w_zero, dtype="int32")
 
-    transposed = body.apply("Transpose", _weights(body, key), perm=[1, 0])
-    accumulator = _weighted_sum(body, key, transposed, product)
-    return _requantized(body, key, accumulator, lambda name: _constant(body, name))
+    return per_channel(body, key, _accumulator(body, key, product), axes=())
 
 
 def average_pool(body: Body, key: KernelKey) -> Value:
-    """Write means over windows: each channel convolved with ones, scale, clamp."""
-    x = Value(body, "input", key.activation.dtype_name)
-    ones = body.constant([1, 1], "int64")
-    planes = x.reshape(
-        body.concatenate(body.constant([-1, 1], "int64"), x.dimensions(2, 4))
-    )
+    """Write window means: every plane convolved with ones, then the scale, with the divisor in it."""
+    x = body.parameter("input", key.activation.dtype_name)
+    planes = x.reshape(body.concatenate(body.constant((-1, 1), "int64"), x.dimensions(2, 4)))
     kernel = body.apply(
         "ConstantOfShape",
-        body.concatenate(ones, body.attributes("kernel_shape")),
+        body.concatenate(body.constant((1, 1), "int64"), body.attributes("kernel_shape")),
         dtype="uint8",
-        value=helper_ones(),
+        value=numpy_helper.from_array(np.ones(1, np.uint8)),
     )
 
-    def product(byte: Value, w: Value, x_zero: Value, w_zero: Value) -> Value:
+    def product(codes: Value, w: Value, x_zero: Value, w_zero: Value) -> Value:
         return body.apply(
             "ConvInteger",
-            byte,
+            codes,
             w,
             x_zero,
             w_zero,
@@ -76,15 +74,62 @@ def average_pool(body: Body, key: KernelKey) -> Value:
             pads=Reference("pads"),
         )
 
-    zero = body.attribute("input_zero_point")
-    accumulator = sum_of_products(
+    sums = _sum_of_products(
         as_bytes(planes, key.activation),
-        as_bytes(zero, key.activation),
         [kernel],
+        as_bytes(body.attribute("input_zero_point"), key.activation),
         [body.constant(0, "uint8")],
         product,
     )
-    sums = accumulator.reshape(
-        body.concatenate(x.dimensions(0, 2), accumulator.dimensions(2, 4))
+    shape = body.concatenate(x.dimensions(0, 2), sums.dimensions(2, 4))
+    multiplier = body.parameter("multiplier", "int32").cast("int64")
+    shift = body.parameter("shift", "int32").cast("int64")
+    return per_tensor(body, key, sums.reshape(shape), multiplier, shift)
+
+
+def as_bytes(codes: Value, element: ElementType) -> list[Value]:
+    """Return codes, less the least code of their type, as uint8 digits of base 256, highest first.
+
+    Raises:
+        ArtifactError: codes of 32 bits, whose products the accumulator could not hold.
+    """
+    if element is ElementType.INT32:
+        raise ArtifactError("products of int32 codes cannot be written as an ONNX function")
+    if element is ElementType.UINT8:
+        return [codes.cast("uint8")]
+    shifted = codes.cast("int32") - element.limits[0]
+    if element is ElementType.INT8:
+        return [shifted.cast("uint8")]
+    return [(shifted // 256).cast("uint8"), (shifted & 255).cast("uint8")]
+
+
+def _accumulator(body: Body, key: KernelKey, product: ByteProduct) -> Value:
+    """Return the int64 sums of (code - zero point) * (weight - zero point)."""
+    assert key.weight is not None  # the key proves it
+    return _sum_of_products(
+        as_bytes(body.parameter("input", key.activation.dtype_name), key.activation),
+        as_bytes(body.parameter("weights", key.weight.dtype_name), key.weight),
+        as_bytes(body.attribute("input_zero_point"), key.activation),
+        as_bytes(body.attribute("weight_zero_point"), key.weight),
+        product,
     )
-    return stored(body, key, sums, _constant(body, "multiplier"), _constant(body, "shift"))
+
+
+def _sum_of_products(
+    x: Sequence[Value],
+    w: Sequence[Value],
+    x_zero: Sequence[Value],
+    w_zero: Sequence[Value],
+    product: ByteProduct,
+) -> Value:
+    """Return the int64 sums of products of numbers given by their bytes, highest first."""
+    terms = [
+        (len(x) - 1 - i + len(w) - 1 - j, product(x[i], w[j], x_zero[i], w_zero[j]))
+        for i in range(len(x))
+        for j in range(len(w))
+    ]
+    weighed = [
+        term.cast("int64") * 256**place if place else term.cast("int64")
+        for place, term in terms
+    ]
+    return sum(weighed[1:], start=weighed[0])

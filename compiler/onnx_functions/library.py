@@ -1,0 +1,91 @@
+"""From a kernel to the ONNX function that says what it computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from onnx import FunctionProto
+
+from intlower.compiler.onnx_functions import elementwise, movement, products
+from intlower.compiler.onnx_functions.body import Body, Value
+from intlower.kernels.signature import KernelKey, Requantize
+
+_WRITERS: dict[str, Callable[[Body, KernelKey], Value]] = {
+    "conv2d": products.conv2d,
+    "gemm": products.gemm,
+    "average_pool": products.average_pool,
+    "add": elementwise.add,
+    "requantize": elementwise.requantize,
+    "softmax": elementwise.softmax,
+    "max_pool": movement.max_pool,
+    "pad": movement.pad,
+    "slice": movement.slice_,
+    "reshape": movement.reshape,
+}
+
+_MEANINGS = {
+    "conv2d": "2-d convolution of {x} codes with {w} weights",
+    "gemm": "Product of {x} codes with a matrix of {w} weights",
+    "average_pool": "Mean of each window of {x} codes",
+    "add": "Sum of two tensors of {x} codes, each with a scale of its own",
+    "requantize": "{x} codes on another grid",
+    "softmax": "Softmax of {x} codes by a table of exponentials and one division, ties up",
+    "max_pool": "Maximum of each window of {x} codes; padding never wins",
+    "concat": "{x} tensors joined along an axis",
+    "pad": "{x} codes with a border of one code",
+    "slice": "A part of {x} codes",
+    "reshape": "The same {x} codes under another shape",
+}
+
+_ROUNDINGS = {
+    Requantize.F32EVEN: "one IEEE single-precision multiply, ties to even, in integers",
+    Requantize.MUL31DOUBLE: "31-bit multiplier rounded half up, then a shift rounded half away from zero",
+    Requantize.MUL31SINGLE: "31-bit multiplier and shift, rounded half up once",
+}
+
+
+def function_name(key: KernelKey, arity: int) -> str:
+    """Return the name of a kernel's function: the kernel's, with the arity where that varies.
+
+    >>> function_name(KernelKey.parse("concat_u8"), 3)
+    'concat_u8__of3'
+    """
+    return str(key) if key.schema.inputs is not None else f"{key}__of{arity}"
+
+
+def function_for(key: KernelKey, arity: int) -> FunctionProto:
+    """Return the function that computes a kernel.
+
+    Its inputs are the tensors and then the constants of the kernel's schema, its attributes the schema's, its one
+    output the codes.
+
+    Args:
+        key: the kernel; its variant is of no matter.
+        arity: number of tensors.
+
+    Raises:
+        ArtifactError: ONNX has no exact arithmetic for the kernel's element types.
+    """
+    body = Body()
+    if key.operator == "concat":
+        output = movement.concat(body, key, arity)
+    else:
+        output = _WRITERS[key.operator](body, key)
+    tensors = ["input"] if key.schema.inputs == 1 else [f"input_{i}" for i in range(arity)]
+    return body.function(
+        function_name(key, arity),
+        inputs=[*tensors, *key.schema.constants],
+        output=output,
+        attributes=key.schema.attributes,
+        description=_description(key),
+    )
+
+
+def _description(key: KernelKey) -> str:
+    weight = "" if key.weight is None else key.weight.dtype_name
+    meaning = _MEANINGS[key.operator].format(x=key.activation.dtype_name, w=weight)
+    if key.per_channel:
+        meaning += ", one scale per channel"
+    if key.requantize is None:
+        return f"{meaning}."
+    return f"{meaning}; requantized to {key.output.dtype_name}: {_ROUNDINGS[key.requantize]}."

@@ -1,0 +1,76 @@
+"""The instruction table: which integer stands in which column of a row, and what it means.
+
+One row is one kernel call. `compiler/plan.py` writes rows after proving every number; `walker.py` runs them without a
+check. Inside the engine a code is unsigned: a signed one is stored plus half its range ("offset binary"), so that each
+kernel exists once per width, and rank-4 tensors lie as [H, W, C]. Offsets are in bytes, lengths in elements.
+"""
+
+from __future__ import annotations
+
+# Opcodes, in column 0.
+DENSE, DEPTHWISE, ADD, AVERAGE_POOL, MAX_POOL, LOOKUP, COPY, FILL, SOFTMAX = range(9)
+
+# Columns that every kernel reads alike.
+(
+    OPCODE,
+    INPUT,  # byte offset in the arena
+    OUTPUT,  # byte offset in the arena
+    INPUT_BYTES,  # width of an input code: 1 or 2
+    OUTPUT_BYTES,
+    LENGTH,  # elements, for elementwise kernels
+    SECOND_INPUT,  # ADD: byte offset in the arena
+    RULE,  # index of the requantization in `RULES`
+    MULTIPLIER,  # byte offset of int32 constants
+    SHIFT,  # byte offset of int32 constants
+    SCALE,  # byte offset of float32 constants: multiplier / 2**shift
+    LOW,  # byte offset of int32 constants (DENSE, DEPTHWISE), else a number: minimum - zero point
+    HIGH,  # alike
+    LOW_FLOAT,  # byte offset of float32 constants: LOW again
+    HIGH_FLOAT,
+    OUTPUT_ZERO_POINT,  # in offset binary
+    ZERO_POINT,  # of the input, in offset binary
+    SECOND_ZERO_POINT,  # ADD
+    LEFT_SHIFT,  # ADD
+    BIAS,  # byte offset of int32 constants, with all corrections folded in
+    WEIGHTS,  # byte offset of packed weights
+    GROUP_BYTES,  # DENSE: packed weights of one group
+    HEIGHT,
+    WIDTH,
+    CHANNELS,
+    OUTPUT_HEIGHT,
+    OUTPUT_WIDTH,
+    OUTPUT_CHANNELS,
+    KERNEL_HEIGHT,
+    KERNEL_WIDTH,
+    STRIDE_Y,
+    STRIDE_X,
+    PAD_TOP,
+    PAD_LEFT,
+    DILATION_Y,
+    DILATION_X,
+    GROUPS,
+    DEPTH,  # DENSE: input channels of one group
+    WORDS,  # DENSE: words of four bytes in one packed row
+    OPERAND_BYTES,  # DENSE: width of a packed operand: 2 (pairs) or 1 (fours)
+    CENTER,  # DENSE: subtracted from a code when it is packed
+    PAD_VALUE,  # DENSE: what a packed padding element holds
+    PANEL,  # DENSE: byte offset of the packed rows in the thread's scratch
+    ACCUMULATORS,  # byte offset of int32 accumulators in the thread's scratch
+    BLOCK_ROWS,  # DENSE: output pixels that are packed together
+    PADDED_CHANNELS,  # accumulators of one output pixel of one group
+    UNIFORM,  # AVERAGE_POOL: 1 where one scale serves every window
+    TABLE,  # LOOKUP, SOFTMAX: byte offset of constants
+    OUTER,  # SOFTMAX: product of the dimensions before its axis
+    INNER,  # SOFTMAX: product of those after it
+    VALUE,  # FILL: the code; COPY: what to XOR with each code; SOFTMAX: the code of 1
+) = range(51)
+
+# COPY: sizes, input strides and output strides (in elements) of six loops, outermost first.
+LOOPS = 6
+SIZES = 51
+INPUT_STRIDES = SIZES + LOOPS
+OUTPUT_STRIDES = INPUT_STRIDES + LOOPS
+COLUMNS = 72
+
+# Requantization rules, in column RULE.
+F32EVEN, MUL31DOUBLE, MUL31SINGLE = range(3)
