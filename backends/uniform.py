@@ -1,15 +1,15 @@
-"""A target whose arithmetic is all data: uniform grids, the standard passes, the shared lowering."""
+"""A target whose arithmetic is all data: uniform grids, shared recipes, the shared lowering."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from intlower.backends.lowering import lower_uniform
-from intlower.compiler.calibration import Ranges
+from intlower.backends.recipes import uniform_recipe
+from intlower.compiler.calibration.ranges import Ranges
 from intlower.compiler.graph import Graph
-from intlower.compiler.passes.base import Pass
-from intlower.compiler.passes.standard import STANDARD_PASSES
 from intlower.compiler.program import IntegerProgram, Origin
+from intlower.compiler.recipe import Recipe
 from intlower.compiler.spec import TargetSpec
 
 
@@ -23,13 +23,15 @@ class UniformTarget:
 
     spec: TargetSpec
 
-    def passes(self) -> tuple[Pass, ...]:
-        """Return the standard passes: clean-up, batch-norm folding, activation fusion."""
-        return STANDARD_PASSES
+    def recipe(self, name: str) -> Recipe:
+        """Return a recipe; see `recipes.uniform_recipe`."""
+        return uniform_recipe(self.spec, name)
 
-    def lower(self, graph: Graph, ranges: Ranges, origin: Origin) -> IntegerProgram:
+    def lower(
+        self, graph: Graph, ranges: Ranges, recipe: Recipe, origin: Origin
+    ) -> IntegerProgram:
         """Return the integer program; see `lowering.lower.lower_uniform`."""
-        return lower_uniform(graph, ranges, self.spec, origin)
+        return lower_uniform(graph, ranges, self.spec, recipe, origin)
 
 
 # Every float operator that the shared lowering has an integer form for.

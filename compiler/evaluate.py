@@ -23,6 +23,7 @@ from intlower.compiler.operators import (
     AnyOperator,
     AveragePool,
     BatchNormalization,
+    ChannelClip,
     Clip,
     Concat,
     Conv,
@@ -244,7 +245,14 @@ def apply_operator(operator: AnyOperator, inputs: Sequence[torch.Tensor]) -> tor
 
 
 def apply_activation(activation: Activation, x: torch.Tensor) -> torch.Tensor:
-    """Return x limited to the activation's bounds."""
+    """Return x, [N, C, ...], limited to the activation's bounds."""
+    if isinstance(activation, ChannelClip):
+        shape = (-1, *(1,) * (x.ndim - 2))
+        low, high = (
+            torch.tensor(bound.array, dtype=x.dtype).reshape(shape)
+            for bound in (activation.minimum, activation.maximum)
+        )
+        return torch.clamp(x, low, high)
     return torch.clamp(x, activation.minimum, activation.maximum)
 
 

@@ -65,7 +65,8 @@ def weighted(
     if isinstance(operator, Conv):
         groups = operator.groups
         rows, columns = (
-            _met(operator, axis, weights.shape[2 + axis], source, shape) for axis in (0, 1)
+            tap_coverage(operator, axis, weights.shape[2 + axis], source, shape)
+            for axis in (0, 1)
         )
         fractions = np.outer(rows, columns).reshape(-1)
     elif isinstance(operator, MatMul):
@@ -79,8 +80,16 @@ def weighted(
     return result if bias is None else result + bias, np.sqrt(variance), worst
 
 
-def _met(conv: Conv, axis: int, kernel: int, source: Shape, shape: Shape) -> Array:
-    """Return, for each tap along one spatial axis, the fraction of positions where it meets data: [kernel]."""
+def tap_coverage(conv: Conv, axis: int, kernel: int, source: Shape, shape: Shape) -> Array:
+    """Return, for each tap along one spatial axis, the fraction of positions where it meets data: [kernel].
+
+    Args:
+        conv: the convolution.
+        axis: 0 for rows, 1 for columns.
+        kernel: taps along the axis.
+        source: the input's shape.
+        shape: the output's shape.
+    """
     starts = np.arange(known(shape[2 + axis])) * conv.strides[axis] - conv.pads[axis]
     positions = starts[:, None] + np.arange(kernel) * conv.dilations[axis]
     inside = (positions >= 0) & (positions < known(source[2 + axis]))

@@ -39,6 +39,7 @@ from intlower.compiler.operators import (
     Reshape,
     Shape,
     Slice,
+    activation_bounds,
     known,
     normalize_axis,
 )
@@ -84,7 +85,7 @@ def normalized_moments(
     return Moments.of(np.asarray(beta, np.float64), std)
 
 
-def clipped_normal(mean: ArrayLike, std: ArrayLike, low: float, high: float) -> Pair:
+def clipped_normal(mean: ArrayLike, std: ArrayLike, low: ArrayLike, high: ArrayLike) -> Pair:
     """Return mean and std of min(max(x, low), high) for normal x.
 
     With z = (clipped x - mean) / std, limits A = (low - mean) / std and W = (high - mean) / std, and c the number in
@@ -107,28 +108,21 @@ def clipped_normal(mean: ArrayLike, std: ArrayLike, low: float, high: float) -> 
     """
     mu, sigma = np.broadcast_arrays(np.asarray(mean, np.float64), np.asarray(std, np.float64))
     unit = np.where(sigma > 0, sigma, 1.0)
-    with np.errstate(
-        over="ignore"
-    ):  # a limit infinitely many std away is one that is not there
-        lower, upper = (low - mu) / unit, (high - mu) / unit
-    c = np.clip(0.0, lower, upper)
-    density_lower, density_upper = _density(lower), _density(upper)
-    below, above = _upper_tail(-lower), _upper_tail(upper)
-    # The difference of the two tails on the side where both are small.
-    inside = np.where(lower > 0, _upper_tail(lower) - above, _upper_tail(-upper) - below)
-    # A limit at infinity contributes nothing: its density and its tail are 0.
-    a, w = (np.where(np.isfinite(limit), limit, 0.0) for limit in (lower, upper))
-    to_lower, to_upper = (
-        np.where(np.isfinite(lower), a - c, 0.0),
-        np.where(np.isfinite(upper), w - c, 0.0),
-    )
-    first = density_lower - density_upper - c * inside + to_lower * below + to_upper * above
+    with np.errstate(over="ignore"):
+        # 40 std away a limit is as good as infinitely far: density and tail are 0 in float64.
+        a, w = (np.clip((limit - mu) / unit, -40.0, 40.0) for limit in (low, high))
+    c = np.clip(0.0, a, w)
+    density_low, density_high = _density(a), _density(w)
+    below, above = _upper_tail(-a), _upper_tail(w)
+    # The difference of two tails, on the side where both are small.
+    inside = np.where(a > 0, _upper_tail(a) - above, _upper_tail(-w) - below)
+    first = density_low - density_high - c * inside + (a - c) * below + (w - c) * above
     second = (
         inside * (1 + c * c)
-        + (a - 2 * c) * density_lower
-        - (w - 2 * c) * density_upper
-        + to_lower**2 * below
-        + to_upper**2 * above
+        + (a - 2 * c) * density_low
+        - (w - 2 * c) * density_high
+        + (a - c) ** 2 * below
+        + (w - c) ** 2 * above
     )
     clipped = np.clip(mu, low, high)
     variance = np.maximum(second - first * first, 0.0)
@@ -139,7 +133,7 @@ def clipped_normal(mean: ArrayLike, std: ArrayLike, low: float, high: float) -> 
 
 
 def _density(z: Array) -> Array:
-    return np.exp(-0.5 * np.square(np.clip(z, -40.0, 40.0))) / math.sqrt(2 * math.pi)
+    return np.asarray(np.exp(-0.5 * np.square(z)) / math.sqrt(2 * math.pi))
 
 
 def _upper_tail(z: Array) -> Array:
@@ -214,9 +208,7 @@ def _limited(moments: Moments, activation: Activation | None) -> Moments:
     if activation is None:
         return moments
     return Moments.of(
-        *clipped_normal(
-            moments.mean.array, moments.std.array, activation.minimum, activation.maximum
-        )
+        *clipped_normal(moments.mean.array, moments.std.array, *activation_bounds(activation))
     )
 
 

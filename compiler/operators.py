@@ -12,6 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from intlower.compiler.constant import Constant
 from intlower.compiler.errors import InvalidGraph
 
 Shape = tuple[int | None, ...]
@@ -188,7 +192,39 @@ class Clip:
         return inputs[0]
 
 
-Activation = Relu | Clip
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelClip:
+    """Clip with bounds of its own for each channel (axis 1): what equalization makes of Relu6.
+
+    Only ever a node's activation: ONNX has no such operator. `minimum` and `maximum` are float64 [C].
+    """
+
+    minimum: Constant
+    maximum: Constant
+
+    def __post_init__(self) -> None:
+        low, high = self.minimum.array, self.maximum.array
+        if low.ndim != 1 or low.shape != high.shape or not (low <= high).all():
+            raise InvalidGraph(
+                f"ChannelClip: bounds {self.minimum!r} and {self.maximum!r} do not fit"
+            )
+
+
+Activation = Relu | Clip | ChannelClip
+
+# A number for all channels, or float64 [C].
+Bound = float | NDArray[np.float64]
+
+
+def activation_bounds(activation: Activation | None) -> tuple[Bound, Bound]:
+    """Return the least and the greatest value that an activation lets through; infinite where there is none."""
+    match activation:
+        case None:
+            return -math.inf, math.inf
+        case ChannelClip():
+            return activation.minimum.array, activation.maximum.array
+        case Relu() | Clip():
+            return activation.minimum, activation.maximum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

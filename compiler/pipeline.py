@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,19 +14,7 @@ from intlower.compiler.discovery import load_target
 from intlower.compiler.importer import import_model, read_model
 from intlower.compiler.operators import Shape
 from intlower.compiler.passes.base import run_passes
-from intlower.compiler.passes.standard import STANDARD_PASSES
 from intlower.compiler.program import IntegerProgram, Origin
-
-
-class Recipe(enum.Enum):
-    """Which passes run before calibration.
-
-    DEFAULT: those that the target wants for accuracy. NONE: only what makes the graph lowerable (clean-up, batch-norm
-    folding, activation fusion), for comparison.
-    """
-
-    DEFAULT = "default"
-    NONE = "none"
 
 
 def compile_model(
@@ -38,7 +25,7 @@ def compile_model(
     method: Method = Method.MIN_MAX,
     input_ranges: Mapping[str, tuple[float, float]] | None = None,
     shapes: Mapping[str, Shape] | None = None,
-    recipe: Recipe = Recipe.DEFAULT,
+    recipe: str = "default",
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> IntegerProgram:
@@ -51,7 +38,7 @@ def compile_model(
         method: how samples become ranges.
         input_ranges: (least, greatest) of graph inputs, where known.
         shapes: of graph inputs, where the file leaves them open.
-        recipe: which passes run.
+        recipe: name of one of the target's recipes.
         seed: of every random choice.
         progress: called with a line for each stage.
 
@@ -64,11 +51,11 @@ def compile_model(
     """
     say = progress or _silent
     chosen = load_target(target)  # first: a typo should not wait for the model
+    prepared = chosen.recipe(recipe)
     say("read the model")
     model, digest = read_model(path)
     graph = import_model(model, shapes=shapes)
-    passes = chosen.passes() if recipe is Recipe.DEFAULT else STANDARD_PASSES
-    graph = run_passes(graph, passes, lambda name: say(f"pass {name}"))
+    graph = run_passes(graph, prepared.passes, lambda name: say(f"pass {name}"))
     say("calibrate")
     calibration = calibrate(
         graph,
@@ -81,11 +68,11 @@ def compile_model(
     say(f"lower to {target}")
     origin = Origin(
         source_sha256=digest,
-        pipeline=f"({', '.join(repr(rewrite) for rewrite in passes)})",
+        pipeline=repr(prepared),
         calibration=calibration.summary,
         seed=seed,
     )
-    return chosen.lower(graph, calibration.ranges, origin)
+    return chosen.lower(graph, calibration.ranges, prepared, origin)
 
 
 def _silent(line: str) -> None:

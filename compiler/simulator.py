@@ -1,22 +1,145 @@
 """Running an integer program: opened once, then called with codes; and its oracle.
 
-    program --open_program--> Simulator --run--> integer codes
-    program --run_reference--> the same codes, by the NumPy oracle, slowly
+program --open_program--> Simulator --run--> integer codes
+program --run_reference--> the same codes, by the NumPy oracle, slowly
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from intlower.compiler.errors import DataError
+from intlower.compiler.errors import DataError, IntlowerError
+from intlower.compiler.plan import Plan, make_plan
 from intlower.compiler.program import IntegerProgram, Tensor
+from intlower.compiler.rows import aligned_bytes
+from intlower.kernels.isa import host_isa
 from intlower.kernels.reference import reference_for
+from intlower.kernels.walker import walk
 
 Codes = NDArray[Any]
+
+
+class Simulator:
+    """An opened program: call it as often as you like, from any thread.
+
+    Made by `open_program`. Weights are packed and every buffer has its place; a call takes an arena from a pool,
+    converts the inputs, and walks all instructions in compiled code.
+    """
+
+    __slots__ = ("_arenas", "_plan", "_program")
+
+    def __init__(self, program: IntegerProgram, plan: Plan) -> None:
+        self._program = program
+        self._plan = plan
+        self._arenas: deque[NDArray[np.uint8]] = deque()
+
+    @property
+    def program(self) -> IntegerProgram:
+        """What it runs."""
+        return self._program
+
+    @property
+    def kernels(self) -> tuple[str, ...]:
+        """The kernel of each instruction, variant included."""
+        return self._plan.kernels
+
+    @property
+    def peak_bytes(self) -> int:
+        """Bytes that one sample's tensors take, lifetimes overlapped."""
+        return self._plan.peak_bytes
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes that one sample's tensors would take one after another."""
+        return self._plan.total_bytes
+
+    def run(self, inputs: Mapping[str, Codes]) -> dict[str, Codes]:
+        """Return the output codes of input codes.
+
+        Args:
+            inputs: one array for each input: [N, ...] as the program's tensor has it, of its element type.
+
+        Raises:
+            DataError: an input is missing or has the wrong shape, type or range.
+        """
+        plan = self._plan
+        codes = check_codes(self._program, inputs)
+        samples = len(next(iter(codes.values())))
+        outputs = {
+            port.name: np.empty((samples, *port.shape), port.dtype) for port in plan.outputs
+        }
+        sources = [(port, codes[port.name]) for port in plan.inputs]
+        targets = [(port, outputs[port.name]) for port in plan.outputs]
+        arena = self._arenas.pop() if self._arenas else aligned_bytes(plan.arena_bytes)
+        for sample in range(samples):
+            for port, array in sources:
+                staged = arena[port.offset : port.offset + port.size]
+                staged[:] = array[sample].reshape(-1).view(np.uint8)
+            walk(
+                plan.isa,
+                plan.table,
+                arena,
+                plan.constants,
+                plan.peak_bytes,
+                plan.scratch_bytes,
+                0,
+                1,
+            )
+            for port, array in targets:
+                staged = arena[port.offset : port.offset + port.size]
+                array[sample].reshape(-1).view(np.uint8)[:] = staged
+        self._arenas.append(arena)
+        return outputs
+
+    def run_all(self, inputs: Mapping[str, Codes]) -> dict[str, Codes]:
+        """Return the codes of every tensor, for the search of a first difference; slower than `run`.
+
+        Raises:
+            DataError: see `run`.
+        """
+        plan = make_plan(self._program, self._plan.isa, self._plan.threads, keep_all=True)
+        return Simulator(self._program, plan).run(inputs)
+
+
+def open_program(
+    program: IntegerProgram, *, isa: str | None = None, threads: int = 1
+) -> Simulator:
+    """Return the program ready to run: weights packed, memory planned, kernels chosen.
+
+    Args:
+        program: what to run.
+        isa: instruction set of the kernels; INTLOWER_ISA or the best of this machine where None.
+        threads: how many may work on one call.
+
+    Raises:
+        IntlowerError: the instruction set is unknown or not of this machine, or `threads` is not positive, or the
+            program is outside what the kernels hold.
+    """
+    if threads < 1:
+        raise IntlowerError(f"threads is {threads}, not a positive number")
+    try:
+        chosen = host_isa(isa)
+    except ValueError as error:
+        raise IntlowerError(str(error), "unset INTLOWER_ISA, or name another") from None
+    return Simulator(program, make_plan(program, chosen, threads))
+
+
+def simulate_integers(program: IntegerProgram, codes: Mapping[str, Codes]) -> dict[str, Codes]:
+    """Return a program's output codes; `open_program` once where you call often."""
+    return open_program(program).run(codes)
+
+
+def simulate(
+    program: IntegerProgram, values: Mapping[str, NDArray[Any]]
+) -> dict[str, NDArray[np.float32]]:
+    """Return a program's outputs as real numbers, from real inputs, host steps included."""
+    codes = simulate_integers(program, quantize_inputs(program, values))
+    return run_host_steps(program, dequantize_outputs(program, codes))
 
 
 def quantize_inputs(
@@ -38,9 +161,7 @@ def quantize_inputs(
         if array.dtype.kind not in "fiub":
             raise DataError(f"input {name!r} holds {array.dtype}, not real numbers")
         if np.isnan(array).any():
-            raise DataError(
-                f"input {name!r} contains NaN", "check the data for missing values"
-            )
+            raise DataError(f"input {name!r} contains NaN", "check the data for missing values")
         _check_shape(program.tensors[name], array)
         codes[name] = program.tensors[name].grid.quantize(array)
     _check_batches(program, codes)
@@ -139,9 +260,7 @@ def _check_shape(tensor: Tensor, array: NDArray[Any]) -> None:
         )
     if array.shape[0] < 1 or (batch is not None and array.shape[0] % batch):
         multiple = "at least 1" if batch is None else f"a multiple of {batch}"
-        raise DataError(
-            f"input {tensor.name!r} takes {multiple} samples, not {array.shape[0]}"
-        )
+        raise DataError(f"input {tensor.name!r} takes {multiple} samples, not {array.shape[0]}")
 
 
 def _check_batches(program: IntegerProgram, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from intlower.compiler.calibration import Ranges
     from intlower.compiler.graph import Graph
-    from intlower.compiler.passes.base import Pass
     from intlower.compiler.program import IntegerProgram, Origin
+    from intlower.compiler.recipe import Recipe
     from intlower.compiler.spec import TargetSpec
 
 
 @runtime_checkable
 class Target(Protocol):
-    """A target: its arithmetic as data, the passes it wants, and its lowering.
+    """A target: its arithmetic as data, its recipes, and its lowering.
 
     A package provides one by an entry point in the group `intlower.targets` whose name is `spec.name`. Most targets
     are `UniformTarget(spec=...)` of `backends/uniform.py` and write no code.
@@ -25,10 +25,16 @@ class Target(Protocol):
         """The arithmetic contract."""
         ...
 
-    def passes(self) -> tuple[Pass, ...]:
-        """Return the graph passes to run before calibration, in order."""
+    def recipe(self, name: str) -> Recipe:
+        """Return the recipe of a name; "default" and "none" exist for every target.
+
+        Raises:
+            TargetError: no such recipe; the message lists those that are.
+        """
         ...
 
-    def lower(self, graph: Graph, ranges: Ranges, origin: Origin) -> IntegerProgram:
-        """Return the integer program of a graph whose values have ranges."""
+    def lower(
+        self, graph: Graph, ranges: Ranges, recipe: Recipe, origin: Origin
+    ) -> IntegerProgram:
+        """Return the integer program of a graph, prepared by the recipe's passes, whose values have ranges."""
         ...

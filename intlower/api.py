@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
-
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from intlower.compiler.program import IntegerProgram
     from intlower.compiler.spec import TargetSpec
 
@@ -38,7 +38,7 @@ def compile(
         calibration: how samples become ranges, "min-max" or "percentile".
         input_ranges: (least, greatest) of graph inputs, where known; otherwise estimated from the first layer.
         shapes: of graph inputs, where the file leaves more open than the batch; None for a free batch.
-        recipe: "default", or "none" for the bare minimum of passes.
+        recipe: "default", or "none" for the bare minimum: clean-up, batch-norm folding, fusion.
         seed: of every random choice.
         progress: called with a line for each stage.
 
@@ -47,10 +47,10 @@ def compile(
 
     Raises:
         IntlowerError: with a hint how to mend it; see `intlower.compiler.errors`.
-        ValueError: `calibration` or `recipe` is none of those named.
+        ValueError: `calibration` is none of those named.
     """
     from intlower.compiler.calibration.from_samples import Method
-    from intlower.compiler.pipeline import Recipe, compile_model
+    from intlower.compiler.pipeline import compile_model
 
     return compile_model(
         Path(model),
@@ -59,7 +59,7 @@ def compile(
         method=Method(calibration),
         input_ranges=input_ranges,
         shapes=shapes,
-        recipe=Recipe(recipe),
+        recipe=recipe,
         seed=seed,
         progress=progress,
     )

@@ -59,7 +59,11 @@ def alternate(
     budget = seconds * len(contenders)
     begin = clock()
     done = 0
-    while done < repeats if repeats is not None else done < LEAST_REPEATS or clock() - begin < budget:
+    while (
+        done < repeats
+        if repeats is not None
+        else done < LEAST_REPEATS or clock() - begin < budget
+    ):
         for name, run in contenders.items():
             start = clock()
             run()
@@ -70,8 +74,6 @@ def alternate(
         elif progress is not None:
             progress(round(10 * min(clock() - begin, budget)), round(10 * budget))
     return {
-        name: Timing(
-            median_ms=1e3 * median(measured), min_ms=1e3 * min(measured), repeats=done
-        )
+        name: Timing(median_ms=1e3 * median(measured), min_ms=1e3 * min(measured), repeats=done)
         for name, measured in times.items()
     }

@@ -59,7 +59,11 @@ def read_data(path: Path, *, limit: int = LARGEST_FILE) -> dict[str, Array]:
             )
         for name, array in part.items():
             first = parts[0][name]
-            if array.ndim == 0 or array.shape[1:] != first.shape[1:] or array.dtype != first.dtype:
+            if (
+                array.ndim == 0
+                or array.shape[1:] != first.shape[1:]
+                or array.dtype != first.dtype
+            ):
                 raise DataError(
                     f"{file}: {name!r} is {_described(array)}, but {_described(first)} "
                     f"in {files[0].name}",
@@ -118,13 +122,13 @@ def _read_array(stream: IO[bytes], size_bytes: int, where: str) -> Array:
     if min(shape, default=1) < 0 or count * dtype.itemsize != size_bytes - stream.tell():
         raise DataError(f"{where} is not as long as its shape {list(shape)} says", _MAKE)
     array = np.empty(count, dtype)
-    view = memoryview(array.view(np.uint8))
+    view = array.view(np.uint8)
     filled = 0
     while filled < len(view):
         chunk = stream.read(min(len(view) - filled, 1 << 24))
         if not chunk:
             raise EOFError(f"{where} ends early")
-        view[filled : filled + len(chunk)] = chunk
+        view[filled : filled + len(chunk)] = np.frombuffer(chunk, np.uint8)
         filled += len(chunk)
     shaped = array.reshape(shape[::-1]).T if fortran_order else array.reshape(shape)
     return np.ascontiguousarray(shaped.astype(dtype.newbyteorder("="), copy=False))
@@ -183,9 +187,7 @@ def fit_inputs(
     return fitted
 
 
-def _fit_input(
-    array: Array, expected: Shape, where: str, code: np.dtype[Any] | None
-) -> Array:
+def _fit_input(array: Array, expected: Shape, where: str, code: np.dtype[Any] | None) -> Array:
     if len(array.shape) != len(expected) or any(
         size is not None and size != actual
         for size, actual in zip(expected[1:], array.shape[1:], strict=True)

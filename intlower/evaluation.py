@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
+from intlower.compiler.artifact_metadata import METADATA_KEY
 from intlower.compiler.errors import DataError, ModelError
 from intlower.compiler.program import IntegerProgram
 from intlower.compiler.simulator import (
@@ -66,6 +69,19 @@ class Evaluation:
         return figures
 
 
+def is_artifact(path: Path) -> bool:
+    """Return whether a file says that it is an artifact; whether it is a sound one, `open_artifact` tells.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except DecodeError:
+        return False
+    return any(entry.key == METADATA_KEY for entry in model.metadata_props)
+
+
 def open_integer_program(program: IntegerProgram, threads: int = 1) -> Runnable:
     """Return a program that takes and gives real numbers, host steps included."""
     simulator = open_program(program, threads=threads)
@@ -89,7 +105,7 @@ def open_codes(program: IntegerProgram, threads: int = 1) -> Runnable:
             else program.tensors[name].grid.quantize(array)
             for name, array in inputs.items()
         }
-        return simulator.run(codes)
+        return dict(simulator.run(codes))
 
     shapes = {name: program.tensors[name].shape for name in program.inputs}
     return Runnable(inputs=shapes, run=run)
@@ -119,7 +135,7 @@ def open_float_model(path: Path, threads: int = 0) -> Runnable:
 
 
 def open_session(
-    model: str | bytes, *, threads: int, what: str
+    model: str | bytes, *, threads: int, what: str, exact: bool = True
 ) -> onnxruntime.InferenceSession:
     """Return an onnxruntime session on the CPU with default optimizations.
 
@@ -127,6 +143,8 @@ def open_session(
         model: path or bytes of an ONNX model.
         threads: within one operator; 0 leaves the choice to onnxruntime.
         what: the model's name, for messages.
+        exact: forbid the kernels for quantized models whose 16-bit sums saturate (x86 without VNNI); onnxruntime's
+            default is to use them. Of no matter for float models.
 
     Raises:
         ModelError: it cannot be loaded.
@@ -134,11 +152,10 @@ def open_session(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.x64quantprecision", "1" if exact else "0")
     options.log_severity_level = 4  # errors arrive as exceptions; nothing else on the screen
     try:
-        return onnxruntime.InferenceSession(
-            model, options, providers=["CPUExecutionProvider"]
-        )
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own classes have no common public root
         raise ModelError(
             f"onnxruntime cannot load {what}: {error}",
@@ -206,7 +223,7 @@ def classify(
             "classes",
             "count classes from 0, in the network's order",
         )
-    return scores.argmax(axis=1)
+    return np.asarray(scores.argmax(axis=1), np.int64)
 
 
 def summarise(

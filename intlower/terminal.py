@@ -147,9 +147,9 @@ def shape_text(shape: Sequence[int | None]) -> str:
     """Return a shape for people; the free batch is N.
 
     >>> shape_text((None, 3, 32, 32))
-    'N×3×32×32'
+    'Nx3x32x32'
     """
-    return "×".join("N" if size is None else str(size) for size in shape)
+    return "x".join("N" if size is None else str(size) for size in shape)
 
 
 def percent_text(share: float) -> str:

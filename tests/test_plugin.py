@@ -15,10 +15,9 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from networks import NetworkBuilder
 
 PLUGIN = Path(__file__).resolve().parent / "plugin"
 COMMAND = Path(sysconfig.get_path("scripts")) / "intlower"
@@ -77,42 +76,26 @@ def broken_toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A convolution with batch norm, a depthwise one, a residual sum, a mean and a classifier."""
-    generator = np.random.default_rng(7)
-
-    def weights(name: str, *shape: int) -> onnx.TensorProto:
-        return numpy_helper.from_array(generator.normal(0, 0.3, shape).astype(np.float32), name)
-
-    def ones(name: str) -> onnx.TensorProto:
-        return numpy_helper.from_array(np.ones(8, np.float32), name)
-
-    nodes = [
-        helper.make_node("Conv", ["image", "w1"], ["c1"], pads=[1, 1, 1, 1], strides=[2, 2]),
-        helper.make_node("BatchNormalization", ["c1", "one", "b", "b", "one"], ["n1"]),
-        helper.make_node("Relu", ["n1"], ["r1"]),
-        helper.make_node("Conv", ["r1", "w2"], ["c2"], pads=[1, 1, 1, 1], group=8),
-        helper.make_node("BatchNormalization", ["c2", "one", "b", "b", "one"], ["n2"]),
-        helper.make_node("Add", ["n2", "r1"], ["sum"]),
-        helper.make_node("GlobalAveragePool", ["sum"], ["mean"]),
-        helper.make_node("Flatten", ["mean"], ["flat"]),
-        helper.make_node("Gemm", ["flat", "w3"], ["scores"], transB=1),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "toy",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, 11, 11])],
-        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", 5])],
-        [
-            weights("w1", 8, 3, 3, 3),
-            weights("w2", 8, 1, 3, 3),
-            weights("w3", 5, 8),
-            weights("b", 8),
-            ones("one"),
-        ],
-    )
+    """Convolutions, dense and depthwise, with batch norm, a residual sum, a mean and a classifier."""
+    b = NetworkBuilder(seed=7)
+    x = b.conv("image", 3, 8, 3, pads=[1, 1, 1, 1], strides=[2, 2], bias=False)
+    shortcut = b.relu(b.batch_norm(x, 8))
+    x = b.batch_norm(b.conv(shortcut, 8, 8, 3, group=8, pads=[1, 1, 1, 1]), 8)
+    x = b.node("GlobalAveragePool", b.node("Add", x, shortcut))
+    scores = b.gemm(b.node("Flatten", x), 8, 5)
     path = tmp_path_factory.mktemp("network") / "toy.onnx"
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.save(model, path)
+    onnx.save(b.model({"image": ["N", 3, 11, 11]}, scores), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def artifact(toy: Path, network: Path) -> Path:
+    """The network, compiled for the installed target."""
+    path = network.with_name("toy.toynpu.onnx")
+    arguments = ("compile", str(network), "--target", "toynpu", "-o", str(path))
+    code, compiled = intlower(*arguments, packages=(toy,))
+    assert code == 0, compiled
+    assert compiled["target"] == "toynpu"
     return path
 
 
@@ -123,28 +106,18 @@ def test_an_installed_target_is_listed(toy: Path) -> None:
 
 
 def test_a_network_compiled_for_an_installed_target_is_bit_exact_in_onnxruntime(
-    toy: Path, network: Path, tmp_path: Path
+    toy: Path, artifact: Path
 ) -> None:
-    artifact = tmp_path / "toy.toynpu.onnx"
-    compiling = ("compile", str(network), "--target", "toynpu", "-o", str(artifact))
-    code, compiled = intlower(*compiling, packages=(toy,))
-    assert (code, compiled["target"]) == (0, "toynpu")
-
     code, verified = intlower("verify", str(artifact), packages=(toy,))
-    assert code == 0
+    assert code == 0, verified
     assert verified["onnxruntime"]["compared"] > 0
     assert verified["onnxruntime"]["mismatches"] == 0
 
 
-def test_an_artifact_runs_where_its_target_is_not_installed(
-    toy: Path, network: Path, tmp_path: Path
-) -> None:
-    artifact = tmp_path / "toy.toynpu.onnx"
-    compiling = ("compile", str(network), "--target", "toynpu", "-o", str(artifact))
-    assert intlower(*compiling, packages=(toy,))[0] == 0
-
+def test_an_artifact_runs_where_its_target_is_not_installed(artifact: Path) -> None:
     code, verified = intlower("verify", str(artifact), packages=())
-    assert (code, verified["onnxruntime"]["mismatches"]) == (0, 0)
+    assert code == 0, verified
+    assert verified["onnxruntime"]["mismatches"] == 0
 
 
 def test_a_target_that_is_not_installed_is_unknown() -> None:
@@ -162,13 +135,12 @@ def test_two_packages_with_one_target_name_are_an_error_naming_both(
 
 
 def test_a_target_that_cannot_be_imported_is_an_error_only_when_it_is_used(
-    toy: Path, broken_toy: Path
+    broken_toy: Path,
 ) -> None:
-    packages = (toy, broken_toy)
-    code, contract = intlower("targets", "toynpu", packages=packages)
-    assert (code, contract["name"]) == (0, "toynpu")
+    code, contract = intlower("targets", "tensorrt", packages=(broken_toy,))
+    assert (code, contract["name"]) == (0, "tensorrt")
 
-    code, document = intlower("targets", "brokennpu", packages=packages)
+    code, document = intlower("targets", "brokennpu", packages=(broken_toy,))
     assert (code, document["error"]["type"]) == (2, "TargetError")
     assert "broken-toy-target" in document["error"]["message"]
     assert "vendor_sdk_that_is_absent" in document["error"]["message"]

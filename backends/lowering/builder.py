@@ -7,14 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from intlower.backends.lowering.encodings import Encodings
 from intlower.compiler.constant import Constant
 from intlower.compiler.errors import UnsupportedByTarget
 from intlower.compiler.graph import Graph, Node
 from intlower.compiler.grid import UniformGrid
-from intlower.compiler.operators import Activation, Shape
+from intlower.compiler.moments import ValueMoments
+from intlower.compiler.operators import Activation, Shape, activation_bounds
 from intlower.compiler.program import Attribute, HostStep, Instruction, Tensor
+from intlower.compiler.recipe import Recipe
 from intlower.compiler.spec import TargetSpec
 from intlower.kernels.signature import OPERATORS, ElementType, KernelKey
 
@@ -26,7 +29,9 @@ class ProgramBuilder:
     Attributes:
         graph: what is lowered.
         spec: the target's arithmetic.
+        recipe: how weights become codes.
         encodings: the grid of each value.
+        moments: of the graph's values, where they are known.
         tensors: defined so far, by name.
         instructions: emitted so far.
         host: steps left to the host.
@@ -34,7 +39,9 @@ class ProgramBuilder:
 
     graph: Graph
     spec: TargetSpec
+    recipe: Recipe
     encodings: Encodings
+    moments: Mapping[str, ValueMoments]
     tensors: dict[str, Tensor] = field(default_factory=dict)
     instructions: list[Instruction] = field(default_factory=list)
     host: list[HostStep] = field(default_factory=list)
@@ -75,12 +82,18 @@ class ProgramBuilder:
         self, activation: Activation | None, grid: UniformGrid
     ) -> tuple[int, int]:
         """Return the codes between which an activation's bounds leave the output."""
-        if activation is None:
-            return grid.limits
-        low, high = grid.quantize(
-            np.array([activation.minimum, activation.maximum], np.float32)
+        low, high = self.channel_codes(activation, grid, 1)
+        return int(low[0]), int(high[0])
+
+    def channel_codes(
+        self, activation: Activation | None, grid: UniformGrid, channels: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Return, for each channel, the codes between which an activation's bounds leave the output: int32 [C]."""
+        low, high = (
+            np.broadcast_to(grid.quantize(bound), (channels,)).astype(np.int32)
+            for bound in activation_bounds(activation)
         )
-        return int(low), int(high)
+        return low, high
 
     def emit(
         self,

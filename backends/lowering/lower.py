@@ -16,6 +16,7 @@ from intlower.backends.lowering.weighted import lower_weighted
 from intlower.compiler.calibration import Ranges
 from intlower.compiler.errors import UnsupportedByTarget
 from intlower.compiler.graph import Graph, Node
+from intlower.compiler.moments import propagate_moments
 from intlower.compiler.operators import (
     Add,
     AveragePool,
@@ -35,11 +36,12 @@ from intlower.compiler.operators import (
     known,
 )
 from intlower.compiler.program import IntegerProgram, Origin
+from intlower.compiler.recipe import Recipe
 from intlower.compiler.spec import TargetSpec
 
 
 def lower_uniform(
-    graph: Graph, ranges: Ranges, spec: TargetSpec, origin: Origin
+    graph: Graph, ranges: Ranges, spec: TargetSpec, recipe: Recipe, origin: Origin
 ) -> IntegerProgram:
     """Return the integer program of a graph on a target with uniform grids.
 
@@ -47,6 +49,7 @@ def lower_uniform(
         graph: batch norm folded, activations fused.
         ranges: of every value.
         spec: the target's arithmetic.
+        recipe: how weights become codes; its passes have run.
         origin: recorded in the program.
 
     Raises:
@@ -54,7 +57,13 @@ def lower_uniform(
         LoweringError: the accumulator or a multiplier cannot hold a layer; names node and channel.
     """
     _check_operators(graph, spec)
-    builder = ProgramBuilder(graph=graph, spec=spec, encodings=encode(graph, ranges, spec))
+    builder = ProgramBuilder(
+        graph=graph,
+        spec=spec,
+        recipe=recipe,
+        encodings=encode(graph, ranges, spec),
+        moments=propagate_moments(graph),
+    )
     for value in graph.inputs:
         builder.define_value(value.name)
     for node in graph.nodes:

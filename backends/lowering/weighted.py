@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.backends.lowering.builder import ProgramBuilder
+from intlower.backends.lowering.correction import corrected_bias
+from intlower.backends.lowering.rounding import round_weights
 from intlower.backends.lowering.scales import factor_of, integer_scale, round_bias
 from intlower.compiler.errors import AccumulatorOverflow, ScaleOutOfRange
 from intlower.compiler.graph import Node
@@ -35,7 +37,10 @@ def lower_weighted(builder: ProgramBuilder, node: Node) -> None:
     )
     source = builder.grid(node.inputs[0])
     weight_grid = choose_weight_grid(spec, weights, bias, source)
-    codes = weight_grid.quantize(weights)
+    codes = round_weights(weights, weight_grid, builder.recipe.rounding)
+    if builder.recipe.correct_bias:
+        error = weight_grid.dequantize(codes).astype(np.float64) - weights
+        bias = corrected_bias(builder.graph, node, builder.moments, bias, error)
     unit = _units(source, weight_grid, outputs)
     bias_codes = [
         round_bias(float(b / u), spec.bias_rounding) for b, u in zip(bias, unit, strict=True)
@@ -46,7 +51,7 @@ def lower_weighted(builder: ProgramBuilder, node: Node) -> None:
     target = builder.define_value(node.output)
     scales = _channel_scales(builder, node, source, weight_grid, target, outputs)
     _prove_left_shift(builder, node, scales, lowest, highest)
-    low, high = builder.activation_codes(node.activation, target)
+    low, high = builder.channel_codes(node.activation, target, outputs)
     operator = node.operator
     window: dict[str, Attribute] = (
         {
@@ -68,8 +73,8 @@ def lower_weighted(builder: ProgramBuilder, node: Node) -> None:
             "bias": np.array(bias_codes, np.int32),
             "multiplier": np.array([multiplier for multiplier, _ in scales], np.int32),
             "shift": np.array([shift for _, shift in scales], np.int32),
-            "minimum": np.full(outputs, low, np.int32),
-            "maximum": np.full(outputs, high, np.int32),
+            "minimum": low,
+            "maximum": high,
         },
         attributes={
             **window,

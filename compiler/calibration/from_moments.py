@@ -11,6 +11,7 @@ from intlower.compiler.graph import Graph, Node
 from intlower.compiler.moments import ValueMoments, propagate_moments
 from intlower.compiler.operators import (
     AveragePool,
+    Bound,
     Clip,
     Concat,
     Flatten,
@@ -22,6 +23,7 @@ from intlower.compiler.operators import (
     Reshape,
     Slice,
     Softmax,
+    activation_bounds,
 )
 
 # Half width of a range in standard deviations. Source: Nagel et al. 2019, Data-Free Quantization, section 5: n = 6.
@@ -59,11 +61,7 @@ def ranges_from_moments(graph: Graph, inputs: Mapping[str, Range]) -> dict[str, 
 def _node_range(
     node: Node, ranges: Mapping[str, Range], moments: ValueMoments | None
 ) -> Range | None:
-    low, high = (
-        (node.activation.minimum, node.activation.maximum)
-        if node.activation is not None
-        else (-np.inf, np.inf)
-    )
+    low, high = activation_bounds(node.activation)
     source = ranges.get(node.inputs[0])
     operator = node.operator
     match operator:
@@ -91,20 +89,21 @@ def _node_range(
             return joined
         case AveragePool() | GlobalAveragePool():  # 2
             if source is None:
-                return None if moments is None else _spread(moments).clipped(low, high)
+                return None if moments is None else _spread(moments, low, high)
             padded = isinstance(operator, AveragePool) and operator.count_include_pad
             bound = source.joined(Range(0.0, 0.0, "")) if padded else source
             if moments is not None:
-                bound = _spread(moments).clipped(bound.minimum, bound.maximum)
-            return bound.clipped(low, high)
+                bound = _spread(moments, bound.minimum, bound.maximum)
+            return bound.clipped(float(np.min(low)), float(np.max(high)))
         case _:  # 1
-            return None if moments is None else _spread(moments).clipped(low, high)
+            return None if moments is None else _spread(moments, low, high)
 
 
-def _spread(moments: ValueMoments) -> Range:
-    """Return mean +- 6 std over all channels, widened where the inputs' correlation is unknown."""
+def _spread(moments: ValueMoments, low: Bound, high: Bound) -> Range:
+    """Return mean +- 6 std, limited, over all channels; widened where the inputs' correlation is unknown."""
     mean, std = moments.before.mean.array, moments.before.std.array
     reach = DEVIATIONS * std
     if moments.worst_std is not None:
         reach = np.maximum(reach, CORRELATED_SHARE * moments.worst_std.array)
-    return Range(float((mean - reach).min()), float((mean + reach).max()), SOURCE)
+    least, greatest = np.clip(mean - reach, low, high), np.clip(mean + reach, low, high)
+    return Range(float(least.min()), float(greatest.max()), SOURCE)

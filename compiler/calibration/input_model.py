@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from intlower.compiler.calibration.ranges import Range
 from intlower.compiler.graph import Graph, Node
-from intlower.compiler.operators import Conv, Gemm, known
+from intlower.compiler.moment_rules import tap_coverage
+from intlower.compiler.operators import Conv, Gemm
 
 # What photographs look like between black (0) and white (1): mean and std of pixels, and how far a data set may stray.
 PIXEL_MEAN, PIXEL_STD = 0.46, 0.26
@@ -111,16 +112,10 @@ def _coverage(graph: Graph, node: Node) -> NDArray[np.float64]:
     assert isinstance(operator, Conv)  # the caller asked
     kernel = graph.constants[node.inputs[1]].array.shape[2:]
     source, output = graph.values[node.inputs[0]].shape, graph.values[node.output].shape
-
-    def along(axis: int) -> NDArray[np.float64]:
-        positions = (
-            np.arange(known(output[2 + axis])) * operator.strides[axis] - operator.pads[axis]
-        )
-        taps = np.arange(kernel[axis]) * operator.dilations[axis]
-        inside = positions[:, None] + taps
-        return ((inside >= 0) & (inside < known(source[2 + axis]))).mean(axis=0)
-
-    return np.outer(along(0), along(1)).ravel()
+    rows, columns = (
+        tap_coverage(operator, axis, kernel[axis], source, output) for axis in (0, 1)
+    )
+    return np.outer(rows, columns).ravel()
 
 
 def _deviation(weights: NDArray[np.float64], std: NDArray[np.float64]) -> float:

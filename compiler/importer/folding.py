@@ -68,7 +68,7 @@ def fold(node: OnnxNode, scope: Scope) -> None:
 
     Raises:
         NotSupported: the node is random, contains graphs, calculates with the free batch, fails,
-            or makes more elements than a tensor may have.
+            or makes, with those before it, more elements than a tensor may have.
     """
     if node.operator == "Constant":
         scope.define_array(node.outputs[0], constant_array(node))
@@ -85,7 +85,7 @@ def fold(node: OnnxNode, scope: Scope) -> None:
     ):
         raise NotSupported("")
     arrays = {name: scope.raw_array(name) for name in node.inputs if name}
-    for name, array in zip(node.outputs, _run(node, arrays), strict=True):
+    for name, array in zip(node.outputs, _run(node, arrays, scope), strict=True):
         if name:
             # Every known dimension is positive: a 0 can only be the batch.
             marked = batch_dependent and bool((array == 0).any())
@@ -103,15 +103,18 @@ def _fold_shape(node: OnnxNode, scope: Scope) -> None:
     )
 
 
-def _run(node: OnnxNode, arrays: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+def _run(node: OnnxNode, arrays: dict[str, NDArray[Any]], scope: Scope) -> list[NDArray[Any]]:
     """Return the outputs of one node, computed by onnx's reference implementation."""
     model = _one_node_model(node, arrays)
     try:
         elements = _output_elements(model, arrays)
         if elements is None:
             raise NotSupported("the size of its output cannot be found before it runs")
-        if elements > LARGEST_TENSOR:
-            raise NotSupported(f"it makes {elements} elements")
+        scope.folded_elements += elements
+        if scope.folded_elements > LARGEST_TENSOR:
+            raise NotSupported(
+                f"it makes {elements} elements; all such nodes may make {LARGEST_TENSOR}"
+            )
         with np.errstate(
             all="ignore"
         ):  # values that are not finite are found where they are used

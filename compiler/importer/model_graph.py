@@ -154,6 +154,8 @@ def _convert_nodes(
             invalid.append(failure)
         if inferred is None:
             inferred = inferred_shapes(model, inputs)
+        if all(scope.is_constant(name) for name in node.inputs if name):
+            continue  # its output should have been a constant: nodes that read it are passed over
         for output in node.outputs:
             if output in inferred:
                 scope.define_value(output, inferred[output])

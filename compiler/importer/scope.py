@@ -32,6 +32,7 @@ class Scope:
         self.nodes: list[Node] = []
         self.constants: dict[str, Constant] = {}
         self.shapes: dict[str, Shape] = {}
+        self.folded_elements = 0
         self._arrays: dict[str, NDArray[Any]] = {}
         self._batch_dependent: set[str] = set()
         self._taken = set(taken)

@@ -51,22 +51,12 @@ def _input_shape(info: onnx.ValueInfoProto, override: Shape | None) -> Shape:
             f"input {name!r} is of type {kind}, not float32",
             "export the model so that it takes float32",
         )
-    declared: Shape | None = None
-    if tensor.HasField("shape"):
-        declared = tuple(d.dim_value if d.dim_value > 0 else None for d in tensor.shape.dim)
+    declared = _known_dimensions(tensor)
     shape = declared if override is None else override
-    if shape is None:
-        raise DynamicShape(
-            f"input {name!r} has no shape at all",
-            f"re-export with a fixed size or pass `--shape {name}=N,3,224,224`",
-        )
-    if override is not None and (
-        (declared is not None and len(declared) != len(override))
-        or any(d is not None and d < 1 for d in override)
-    ):
+    if len(declared) != len(shape) or any(d is not None and d < 1 for d in shape):
         raise ModelError(
-            f"the shape {_spell(override)} cannot be that of input {name!r}, "
-            f"which is {'unknown' if declared is None else _spell(declared)} in the file"
+            f"the shape {_spell(shape)} cannot be that of input {name!r}, "
+            f"which is {_spell(declared)} in the file"
         )
     dynamic = [str(axis) for axis, d in enumerate(shape) if axis > 0 and d is None]
     if dynamic:
@@ -79,6 +69,11 @@ def _input_shape(info: onnx.ValueInfoProto, override: Shape | None) -> Shape:
             "(N, for any batch, or a number at the front)",
         )
     return shape
+
+
+def _known_dimensions(tensor: onnx.TypeProto.Tensor) -> Shape:
+    """Return the shape of a tensor type, None for each dimension that is symbolic, 0 or -1."""
+    return tuple(d.dim_value if d.dim_value > 0 else None for d in tensor.shape.dim)
 
 
 def _spell(shape: Shape) -> str:
@@ -111,7 +106,7 @@ def inferred_shapes(model: onnx.ModelProto, inputs: tuple[Value, ...]) -> dict[s
     for info in (*graph.value_info, *graph.output):
         tensor = info.type.tensor_type
         if tensor.elem_type in _FLOAT_TYPES and tensor.HasField("shape"):
-            shape = tuple(d.dim_value if d.dim_value > 0 else None for d in tensor.shape.dim)
+            shape = _known_dimensions(tensor)
             if None not in shape[1:]:
                 found[info.name] = shape
     return found

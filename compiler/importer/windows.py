@@ -93,12 +93,15 @@ def _explicit_pads(
         return 0, 0, 0, 0
     if form not in ("SAME_UPPER", "SAME_LOWER"):
         raise InvalidGraph(f"{node.name}: auto_pad is {form!r}")
+    if dilations != (1, 1):
+        # onnxruntime refuses it for Conv and pads MaxPool otherwise than ONNX says.
+        raise NotSupported(f"runtimes disagree about auto_pad {form} with dilations")
     ends = []
-    for size, extent, stride, dilation in zip(image, kernel, strides, dilations, strict=True):
+    for size, extent, stride in zip(image, kernel, strides, strict=True):
         if stride < 1:
             raise InvalidGraph(f"{node.name}: strides are {strides}")
         windows = -(-size // stride)
-        total = max((windows - 1) * stride + dilation * (extent - 1) + 1 - size, 0)
+        total = max((windows - 1) * stride + extent - size, 0)
         less, more = total // 2, total - total // 2
         ends.append((less, more) if form == "SAME_UPPER" else (more, less))
     return ends[0][0], ends[1][0], ends[0][1], ends[1][1]

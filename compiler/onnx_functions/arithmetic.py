@@ -39,7 +39,7 @@ def scale_float32(accumulator: Value, multiplier: Value, shift: Value) -> Value:
     """
     magnitude = _float32(abs(accumulator).cast("uint64"), bits=32)
     product = _float32(magnitude * multiplier.cast("uint64"), bits=55)
-    return _half_even(product, shift).cast("int64") * accumulator.sign()
+    return _with_sign_of(accumulator, _half_even(product, shift).cast("int64"))
 
 
 def sum_float32(
@@ -59,11 +59,11 @@ def sum_float32(
 
     def aligned(x: Value, multiplier: Value, own_shift: Value) -> Value:
         product = _float32(abs(x).cast("uint64") * multiplier.cast("uint64"), bits=41)
-        return product.cast("int64") * (x.sign() * power_of_two(shift - own_shift))
+        return _with_sign_of(x, product.cast("int64")) * power_of_two(shift - own_shift)
 
     total = aligned(a, multiplier_a, shift_a) + aligned(b, multiplier_b, shift_b)
     magnitude = _float32(abs(total).cast("uint64"), bits=55)
-    return _half_even(magnitude, shift).cast("int64") * total.sign()
+    return _with_sign_of(total, _half_even(magnitude, shift).cast("int64"))
 
 
 def scale_double_rounding(accumulator: Value, multiplier: Value, shift: Value) -> Value:
@@ -71,7 +71,7 @@ def scale_double_rounding(accumulator: Value, multiplier: Value, shift: Value) -
     left = power_of_two((shift * -1 + 31).maximum(0))
     right = power_of_two((shift - 31).maximum(0))
     high = floor_divide(accumulator * left * multiplier + (1 << 30), 1 << 31)
-    return (abs(high) + right // 2) // right * high.sign()
+    return _with_sign_of(high, (abs(high) + right // 2) // right)
 
 
 def scale_single_rounding(accumulator: Value, multiplier: Value, shift: Value) -> Value:
@@ -116,6 +116,23 @@ def floor_divide(x: Value, power: Value | int) -> Value:
     In two's complement, x & (power - 1) is what x lies above a multiple of the power, whatever its sign.
     """
     return (x - (x & (power - 1))) // power
+
+
+def clamp(x: Value, low: Value, high: Value) -> Value:
+    """Return x limited to [low, high], equation (5), for |x| < 2**62.
+
+    Compared as unsigned numbers, after 2**62 is added to all three; see `Value.minimum`.
+    """
+    offset = 1 << 62
+    least, greatest = ((bound + offset).cast("uint64") for bound in (low, high))
+    limited = (x + offset).cast("uint64").maximum(least).minimum(greatest)
+    return limited.cast("int64") - offset
+
+
+def _with_sign_of(x: Value, magnitude: Value) -> Value:
+    """Return the magnitude, negated where x is negative."""
+    negative = (x < 0).cast("int64")
+    return magnitude * (negative * -2 + 1)
 
 
 def _float32(magnitude: Value, bits: int) -> Value:

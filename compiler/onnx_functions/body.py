@@ -74,21 +74,20 @@ class Value:
     def __abs__(self) -> Value:
         return self.body.apply("Abs", self)
 
-    def sign(self) -> Value:
-        """Return -1, 0 or 1."""
-        return self.body.apply("Sign", self)
+    def __lt__(self, other: Operand) -> Value:
+        return self.body.apply("Less", self, other, dtype="bool")
 
     def minimum(self, other: Operand) -> Value:
-        """Return the lesser of the two, element by element."""
+        """Return the lesser of two unsigned or small numbers, element by element.
+
+        On int64, onnxruntime 1.31 with AVX2 errs for some that lie 2**31 or more apart: Max(2**31, 3) is 3. (Min, Clip
+        and Sign err likewise; uint64 and the comparisons are right.)
+        """
         return self.body.apply("Min", self, other)
 
     def maximum(self, other: Operand) -> Value:
-        """Return the greater of the two, element by element."""
+        """Return the greater of two unsigned or small numbers; see `minimum`."""
         return self.body.apply("Max", self, other)
-
-    def clamp(self, low: Operand, high: Operand) -> Value:
-        """Return the value limited to [low, high]."""
-        return self.maximum(low).minimum(high)
 
     def cast(self, dtype: str) -> Value:
         """Return the value as another integer type."""
@@ -122,7 +121,7 @@ class Body:
 
     def __init__(self) -> None:
         self._nodes: list[NodeProto] = []
-        self._constants: dict[tuple[str, str], Value] = {}
+        self._known: dict[tuple[str, str], Value] = {}
 
     def apply(
         self,
@@ -152,20 +151,17 @@ class Body:
 
     def constant(self, values: int | Sequence[int], dtype: str) -> Value:
         """Return a constant scalar or vector; equal constants share one node."""
-        key = (repr(values), dtype)
-        if key not in self._constants:
-            tensor = numpy_helper.from_array(np.array(values, dtype))
-            self._constants[key] = self._add("Constant", [], dtype, {"value": tensor})
-        return self._constants[key]
+        tensor = numpy_helper.from_array(np.array(values, dtype))
+        return self._constant((repr(values), dtype), dtype, {"value": tensor})
 
     def attribute(self, name: str) -> Value:
         """Return an integer attribute of the function as an int64 scalar."""
         reference = Reference(name, many=False)
-        return self._add("Constant", [], "int64", {"value_int": reference})
+        return self._constant((name, "int"), "int64", {"value_int": reference})
 
     def attributes(self, name: str) -> Value:
         """Return a list attribute of the function as an int64 vector."""
-        return self._add("Constant", [], "int64", {"value_ints": Reference(name)})
+        return self._constant((name, "ints"), "int64", {"value_ints": Reference(name)})
 
     def concatenate(self, *vectors: Value) -> Value:
         """Return vectors joined end to end."""
@@ -201,6 +197,13 @@ class Body:
             attributes,
             doc_string=description,
         )
+
+    def _constant(
+        self, key: tuple[str, str], dtype: str, attributes: dict[str, AttributeValue]
+    ) -> Value:
+        if key not in self._known:
+            self._known[key] = self._add("Constant", [], dtype, attributes)
+        return self._known[key]
 
     def _add(
         self,

@@ -50,4 +50,4 @@ def softmax(body: Body, key: KernelKey) -> Value:
     total = body.apply("ReduceSum", exponentials, axis)
     maximum = body.attribute("maximum")
     quotient = divide_half_up(exponentials * maximum, total)
-    return quotient.clamp(0, maximum).cast(key.output.dtype_name)
+    return quotient.cast(key.output.dtype_name)

@@ -88,4 +88,7 @@ def _description(key: KernelKey) -> str:
         meaning += ", one scale per channel"
     if key.requantize is None:
         return f"{meaning}."
-    return f"{meaning}; requantized to {key.output.dtype_name}: {_ROUNDINGS[key.requantize]}."
+    rule = key.requantize
+    if key.operator == "add" and rule is Requantize.MUL31SINGLE:
+        rule = Requantize.MUL31DOUBLE  # a sum has one Q31 rule, equation (13)
+    return f"{meaning}; requantized to {key.output.dtype_name}: {_ROUNDINGS[rule]}."

@@ -83,9 +83,7 @@ def _maxima_along(body: Body, x: Value, axis: int) -> Value:
     offsets = _counting(kernel) * dilation
     windows = starts.unsqueeze(1) + offsets.unsqueeze(0)
     gathered = body.apply("Gather", x, windows, axis=axis)
-    return body.apply(
-        "ReduceMax", gathered, body.constant((axis + 1,), "int64"), keepdims=0
-    )
+    return body.apply("ReduceMax", gathered, body.constant((axis + 1,), "int64"), keepdims=0)
 
 
 def _counting(count: Value) -> Value:

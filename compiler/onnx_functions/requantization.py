@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from intlower.compiler.onnx_functions.arithmetic import scale
+from intlower.compiler.onnx_functions.arithmetic import clamp, scale
 from intlower.compiler.onnx_functions.body import Body, Value
 from intlower.kernels.signature import KernelKey
 
@@ -37,12 +37,10 @@ def per_tensor(
     """Return the output of an operator whose clamp is the attributes minimum and maximum."""
     assert key.requantize is not None  # the key proves it
     scaled = scale(key.requantize, accumulator, multiplier, shift)
-    return stored(
-        body, key, scaled, body.attribute("minimum"), body.attribute("maximum")
-    )
+    return stored(body, key, scaled, body.attribute("minimum"), body.attribute("maximum"))
 
 
 def stored(body: Body, key: KernelKey, scaled: Value, minimum: Value, maximum: Value) -> Value:
     """Return scaled integers as codes: plus the zero point, clamped, in the output type."""
     shifted = scaled + body.attribute("output_zero_point")
-    return shifted.clamp(minimum, maximum).cast(key.output.dtype_name)
+    return clamp(shifted, minimum, maximum).cast(key.output.dtype_name)

@@ -67,10 +67,11 @@ def _shortened(graph: Graph) -> Graph | None:
         elif producer is not None and producer.activation is None:
             match node.operator, producer.operator:
                 case Relu() | Clip() as second, Relu() | Clip() as first:  # case 9
-                    if sole_reader(graph, producer.output) is node:
-                        both = replace(
-                            node, operator=compose(first, second), inputs=producer.inputs
-                        )
+                    composed = compose(first, second)
+                    if isinstance(composed, Relu | Clip) and (
+                        sole_reader(graph, producer.output) is node
+                    ):
+                        both = replace(node, operator=composed, inputs=producer.inputs)
                         return graph.edit(
                             nodes=replace_nodes(graph, {producer.name: (), node.name: both})
                         )

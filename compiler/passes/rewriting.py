@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from intlower.compiler.constant import Constant
 from intlower.compiler.graph import Graph, Node, fresh_name
-from intlower.compiler.operators import Activation, Clip, Relu
+from intlower.compiler.operators import Activation, ChannelClip, Clip, Relu, activation_bounds
 
 
 def sole_reader(graph: Graph, name: str) -> Node | None:
@@ -77,8 +77,16 @@ def compose(first: Activation | None, second: Activation) -> Activation:
     if first is None:
         return second
     low, high = (
-        min(max(bound, second.minimum), second.maximum)
-        for bound in (first.minimum, first.maximum)
+        np.clip(bound, *activation_bounds(second)) for bound in activation_bounds(first)
     )
-    composed = Clip(minimum=low, maximum=high)
-    return Relu() if (low, high) == (Relu().minimum, Relu().maximum) else composed
+    if np.ndim(low) or np.ndim(high):
+        low, high = np.broadcast_arrays(low, high)
+        return ChannelClip(
+            minimum=Constant.of(low, np.float64), maximum=Constant.of(high, np.float64)
+        )
+    composed = Clip(minimum=float(low), maximum=float(high))
+    return (
+        Relu()
+        if (composed.minimum, composed.maximum) == activation_bounds(Relu())
+        else composed
+    )

@@ -11,9 +11,9 @@ import click
 
 from intlower.commands.options import (
     FILE,
-    NamedRange,
-    NamedShape,
     examples,
+    named_ranges,
+    named_shapes,
     output_options,
     refuse_output,
 )
@@ -28,6 +28,7 @@ from intlower.terminal import (
 
 @click.command(
     "compile",
+    short_help="Turn a float model into an integer artifact.",
     epilog=examples(
         "intlower compile model.onnx --target tensorrt",
         "intlower compile model.onnx --target snpe --samples train.npz -o model.dlc.onnx",
@@ -58,14 +59,16 @@ from intlower.terminal import (
 @click.option(
     "--input-range",
     "input_ranges",
-    type=NamedRange(),
+    metavar="NAME=MIN:MAX",
+    callback=named_ranges,
     multiple=True,
     help="The least and the greatest real number of an input; once for each input.",
 )
 @click.option(
     "--shape",
     "shapes",
-    type=NamedShape(),
+    metavar="NAME=N,C,H,W",
+    callback=named_shapes,
     multiple=True,
     help="The shape of an input that the model leaves open; N is a free batch.",
 )
@@ -84,8 +87,8 @@ def compile_model(
     output: Path | None,
     samples: Path | None,
     calibration: str,
-    input_ranges: tuple[tuple[str, tuple[float, float]], ...],
-    shapes: tuple[tuple[str, tuple[int | None, ...]], ...],
+    input_ranges: dict[str, tuple[float, float]],
+    shapes: dict[str, tuple[int | None, ...]],
     recipe: str,
     seed: int,
     as_json: bool,
@@ -103,7 +106,10 @@ def compile_model(
     artifact = Path(f"{model.stem}.{target}.onnx") if output is None else output
     refuse_output(artifact, model, *([samples] if samples else []))
     begin = time.perf_counter()
-    with progress(f"compiling {model.name}") as shown, warnings.catch_warnings(record=True) as raised:
+    with (
+        progress(f"compiling {model.name}") as shown,
+        warnings.catch_warnings(record=True) as raised,
+    ):
         warnings.simplefilter("always", CalibrationWarning)
         arrays = None
         if samples is not None:
@@ -113,8 +119,8 @@ def compile_model(
             target=target,
             samples=arrays,
             calibration=calibration,
-            input_ranges=dict(input_ranges),
-            shapes=dict(shapes),
+            input_ranges=input_ranges,
+            shapes=shapes,
             seed=seed,
             recipe=recipe,
             progress=shown.stage,

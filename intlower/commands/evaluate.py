@@ -12,11 +12,12 @@ from intlower.terminal import percent_text, print_facts, print_json, progress
 
 
 @click.command(
+    short_help="Measure accuracy on labelled samples.",
     epilog=examples(
         "intlower evaluate model.tensorrt.onnx --data test.npz",
         "intlower evaluate model.tensorrt.onnx --data test.npz --float model.onnx",
         "intlower evaluate model.onnx --data folder/ --count 500",
-    )
+    ),
 )
 @click.argument("subject", metavar="ARTIFACT|MODEL", type=FILE)
 @click.option(
@@ -52,10 +53,11 @@ def evaluate(
 
     The first output decides: its greatest number is the class, the first one of equals.
     """
-    from intlower.compiler.artifact import is_artifact, open_artifact
+    from intlower.compiler.artifact import open_artifact
     from intlower.data_files import fit_inputs, fit_labels, read_data
     from intlower.evaluation import (
         classify,
+        is_artifact,
         open_float_model,
         open_integer_program,
         summarise,

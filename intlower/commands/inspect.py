@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from intlower.compiler.program import IntegerProgram, Tensor
 
 
-@click.command(epilog=examples("intlower inspect model.tensorrt.onnx"))
+@click.command(
+    short_help="Show what an artifact computes.",
+    epilog=examples("intlower inspect model.tensorrt.onnx"),
+)
 @click.argument("artifact", type=FILE)
 @output_options
 def inspect(artifact: Path, as_json: bool) -> None:
@@ -37,7 +40,10 @@ def inspect(artifact: Path, as_json: bool) -> None:
             "parameters": f"{program.parameters:_}",
             "multiply-accumulates": f"{program.multiply_accumulates():_}",
             **{f"input {name}": _tensor_text(program.tensors[name]) for name in program.inputs},
-            **{f"output {name}": _tensor_text(program.tensors[name]) for name in program.outputs},
+            **{
+                f"output {name}": _tensor_text(program.tensors[name])
+                for name in program.outputs
+            },
         },
         title=str(artifact),
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+Callback = Callable[[click.Context, click.Parameter, Any], Any]
 
 FILE = click.Path(path_type=Path)
 
@@ -33,72 +33,52 @@ def examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-class CommaList(click.ParamType):
-    """Names separated by commas, each one of a fixed choice, none twice.
+def comma_list(choices: Sequence[str]) -> Callback:
+    """Return a callback that reads names separated by commas, each one of `choices`."""
 
-    Args:
-        choices: the names allowed.
-    """
-
-    name = "names"
-
-    def __init__(self, choices: Sequence[str]) -> None:
-        self.choices = tuple(choices)
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """Return the names."""
-        if isinstance(value, tuple):
-            return value
-        names = tuple(dict.fromkeys(part.strip() for part in str(value).split(",")))
+    def read(context: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:
+        names = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
         for name in names:
-            if name not in self.choices:
-                self.fail(f"{name!r} is not one of {', '.join(self.choices)}", param, ctx)
+            if name not in choices:
+                raise click.BadParameter(f"{name!r} is not one of {', '.join(choices)}")
         return names
 
+    return read
 
-class NamedRange(click.ParamType):
-    """NAME=MIN:MAX as (name, (minimum, maximum))."""
 
-    name = "NAME=MIN:MAX"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, tuple[float, float]]:
-        """Return the name and the two reals, in order and finite."""
-        if isinstance(value, tuple):
-            return value
-        name, _, limits = str(value).rpartition("=")
+def named_ranges(
+    context: click.Context, option: click.Parameter, texts: Sequence[str]
+) -> dict[str, tuple[float, float]]:
+    """Return the ranges of NAME=MIN:MAX texts by name."""
+    ranges = {}
+    for text in texts:
+        name, _, limits = text.rpartition("=")
         low, _, high = limits.partition(":")
         try:
             minimum, maximum = float(low), float(high)
         except ValueError:
-            self.fail(f"{value!r} is not of the form NAME=MIN:MAX", param, ctx)
+            raise click.BadParameter(f"{text!r} is not of the form NAME=MIN:MAX") from None
         if not name or not float("-inf") < minimum < maximum < float("inf"):
-            self.fail(f"{value!r} is not NAME=MIN:MAX with MIN below MAX", param, ctx)
-        return name, (minimum, maximum)
+            raise click.BadParameter(f"{text!r} is not NAME=MIN:MAX with MIN below MAX")
+        ranges[name] = (minimum, maximum)
+    return ranges
 
 
-class NamedShape(click.ParamType):
-    """NAME=N,3,224,224 as (name, (None, 3, 224, 224)); the first size may be N, a free batch."""
-
-    name = "NAME=N,C,H,W"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, tuple[int | None, ...]]:
-        """Return the name and the sizes."""
-        if isinstance(value, tuple):
-            return value
-        name, _, sizes = str(value).rpartition("=")
+def named_shapes(
+    context: click.Context, option: click.Parameter, texts: Sequence[str]
+) -> dict[str, tuple[int | None, ...]]:
+    """Return the shapes of NAME=N,3,224,224 texts by name; the first size may be N, a free batch: None."""
+    shapes = {}
+    for text in texts:
+        name, _, sizes = text.rpartition("=")
         words = [word.strip() for word in sizes.split(",")]
         if not name or not all(
             (word.isascii() and word.isdigit() and int(word) > 0) or (i == 0 and word == "N")
             for i, word in enumerate(words)
         ):
-            self.fail(f"{value!r} is not of the form NAME=N,3,224,224", param, ctx)
-        return name, tuple(None if word == "N" else int(word) for word in words)
+            raise click.BadParameter(f"{text!r} is not of the form NAME=N,3,224,224")
+        shapes[name] = tuple(None if word == "N" else int(word) for word in words)
+    return shapes
 
 
 def refuse_output(path: Path, *sources: Path) -> None:
@@ -123,5 +103,6 @@ def refuse_output(path: Path, *sources: Path) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
     if any(path.resolve() == source.resolve() for source in sources):
         raise click.UsageError(
-            f"the output {path} would overwrite a file that is read", click.get_current_context()
+            f"the output {path} would overwrite a file that is read",
+            click.get_current_context(),
         )

@@ -12,10 +12,11 @@ from intlower.terminal import print_json, print_line, print_table, progress, sha
 
 
 @click.command(
+    short_help="Run an artifact on a data file.",
     epilog=examples(
         "intlower simulate model.tensorrt.onnx --input test.npz --output answers.npz",
         "intlower simulate model.tensorrt.onnx --input test.npz --output codes.npz --integers",
-    )
+    ),
 )
 @click.argument("artifact", type=FILE)
 @click.option(
@@ -31,7 +32,9 @@ from intlower.terminal import print_json, print_line, print_table, progress, sha
     is_flag=True,
     help="Give the integer codes of the outputs, and take integer arrays of the input's own type as codes.",
 )
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="To use.")
+@click.option(
+    "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="To use."
+)
 @output_options
 def simulate(
     artifact: Path,

@@ -10,7 +10,10 @@ from intlower.commands.options import examples, output_options
 from intlower.terminal import print_json, print_table
 
 
-@click.command(epilog=examples("intlower targets", "intlower targets tensorrt --json"))
+@click.command(
+    short_help="List targets, or the arithmetic of one.",
+    epilog=examples("intlower targets", "intlower targets tensorrt --json"),
+)
 @click.argument("name", required=False)
 @output_options
 def targets(name: str | None, as_json: bool) -> None:

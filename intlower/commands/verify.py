@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from intlower.commands.options import FILE, CommaList, examples, output_options
+from intlower.commands.options import FILE, comma_list, examples, output_options
 from intlower.failures import CHECK_FAILED
 from intlower.terminal import print_error, print_json, print_table, progress
 
@@ -15,15 +15,17 @@ WITNESSES = ("onnxruntime", "reference")
 
 
 @click.command(
+    short_help="Prove an artifact's integers in other runtimes.",
     epilog=examples(
         "intlower verify model.tensorrt.onnx",
         "intlower verify model.tensorrt.onnx --against onnxruntime --samples test.npz --count 8",
-    )
+    ),
 )
 @click.argument("artifact", type=FILE)
 @click.option(
     "--against",
-    type=CommaList(WITNESSES),
+    metavar="NAMES",
+    callback=comma_list(WITNESSES),
     default=",".join(WITNESSES),
     show_default=True,
     help="Who else runs the artifact: onnxruntime, the NumPy reference, or both.",
@@ -74,6 +76,7 @@ def verify(
         }
         if comparison.first is not None:
             document[name]["first"] = {
+                "engine": comparison.first.engine,
                 "instruction": comparison.first.instruction,
                 "index": list(comparison.first.index),
                 "expected": comparison.first.expected,
@@ -89,7 +92,8 @@ def verify(
         )
     failed = [comparison for comparison in comparisons.values() if comparison.mismatches]
     for comparison in failed:
-        error = comparison.error()
-        print_error(str(error), error.hint)
+        if comparison.first is not None:
+            error = comparison.first.error()
+            print_error(str(error), error.hint)
     if failed:
         raise click.exceptions.Exit(CHECK_FAILED)

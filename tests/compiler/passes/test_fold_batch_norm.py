@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from graph_building import (
+    Step,
     assert_same_function,
     graph_of,
     normalization,
@@ -46,7 +47,7 @@ ROUNDED = 1e-5
     epsilon=st.sampled_from([1e-3, 1e-5]),
     seed=st.integers(0, 99),
 )
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 def test_folding_into_the_conv_before_keeps_the_output(
     groups: int,
     per_group: tuple[int, int],
@@ -205,7 +206,7 @@ def test_normalizations_that_follow_one_another_are_one(after_conv: bool) -> Non
 def test_a_layer_that_is_read_elsewhere_is_not_folded_into() -> None:
     generator = np.random.default_rng(2)
     norm, names, constants = normalization(generator, "n", 3)
-    steps = [(Conv(), "x w", "a"), (norm, f"a {names}", "b"), (Add(), "a b", "y")]
+    steps: list[Step] = [(Conv(), "x w", "a"), (norm, f"a {names}", "b"), (Add(), "a b", "y")]
     constants["w"] = generator.normal(size=(3, 2, 1, 1))
     for outputs in ("y", "y a"):
         graph = graph_of({"x": (None, 2, 4, 4)}, steps, outputs, constants)

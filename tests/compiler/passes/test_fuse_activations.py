@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from graph_building import assert_same_function, graph_of, operators
+from graph_building import Step, assert_same_function, graph_of, operators
 
 from intlower.compiler.graph import Moments
 from intlower.compiler.operators import (
@@ -62,7 +62,7 @@ def test_moments_follow_the_node_and_describe_its_result_before_the_activation()
 
 
 def test_a_second_activation_is_composed_with_the_first() -> None:
-    steps = [
+    steps: list[Step] = [
         (Gemm(), "x w", "a"),
         (Relu(), "a", "b"),
         (Clip(minimum=-1.0, maximum=0.5), "b", "y"),
@@ -75,7 +75,7 @@ def test_a_second_activation_is_composed_with_the_first() -> None:
 
 @pytest.mark.parametrize("outputs", ["y z", "a y"])
 def test_a_value_that_is_also_used_before_the_activation_is_not_limited(outputs: str) -> None:
-    steps = [(Conv(), "x w", "a"), (Relu(), "a", "y"), (Add(), "a y", "z")]
+    steps: list[Step] = [(Conv(), "x w", "a"), (Relu(), "a", "y"), (Add(), "a y", "z")]
     graph = graph_of(IMAGE, steps[: len(outputs.split()) + ("z" in outputs)], outputs, WEIGHTS)
     assert FuseActivations()(graph) == graph
 
@@ -104,13 +104,17 @@ def test_relu_moves_before_max_pool_and_other_rearrangements() -> None:
 
 def test_relu_stays_after_a_max_pool_that_may_see_only_padding() -> None:
     pool = MaxPool(kernel_shape=(2, 2), dilations=(2, 2), pads=(3, 3, 3, 3))
-    steps = [(Conv(), "x w", "a"), (pool, "a", "b"), (Relu(), "b", "y")]
+    steps: list[Step] = [(Conv(), "x w", "a"), (pool, "a", "b"), (Relu(), "b", "y")]
     graph = graph_of(IMAGE, steps, "y", WEIGHTS)
     assert FuseActivations()(graph) == graph
 
 
 def test_relu_stays_where_a_node_between_limits_too() -> None:
-    steps = [(Conv(), "x w", "a"), (MaxPool(kernel_shape=(2, 2)), "a", "b"), (Relu(), "b", "y")]
+    steps: list[Step] = [
+        (Conv(), "x w", "a"),
+        (MaxPool(kernel_shape=(2, 2)), "a", "b"),
+        (Relu(), "b", "y"),
+    ]
     graph = graph_of(IMAGE, steps, "y", WEIGHTS)
     limited = replace(graph.nodes[1], activation=RELU6)
     graph = graph.edit(nodes=(graph.nodes[0], limited, graph.nodes[2]))

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from graph_building import assert_same_function, graph_of, operators
+from graph_building import Step, assert_same_function, graph_of, operators
 from numpy.typing import NDArray
 
 from intlower.compiler.graph import Moments
@@ -93,7 +93,7 @@ def test_a_constant_that_differs_within_a_channel_stays(constant: NDArray[Any]) 
 
 def test_a_layer_that_is_read_elsewhere_keeps_its_bias() -> None:
     constants = {"w": GENERATOR.normal(size=(4, 3)), "c": GENERATOR.normal(size=4)}
-    steps = [(Gemm(), "x w", "a"), (Add(), "a c", "b"), (Add(), "a b", "y")]
+    steps: list[Step] = [(Gemm(), "x w", "a"), (Add(), "a c", "b"), (Add(), "a b", "y")]
     for outputs in ("y", "a y"):
         graph = graph_of({"x": (None, 3)}, steps, outputs, constants)
         assert FuseMatmul()(graph) == graph

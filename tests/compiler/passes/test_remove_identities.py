@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from graph_building import assert_same_function, graph_of, operators
+from graph_building import Step, assert_same_function, graph_of, operators
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -66,7 +66,7 @@ def test_what_changes_a_value_stays(operator: AnyOperator) -> None:
 
 
 def test_flatten_of_a_flat_value_is_removed() -> None:
-    steps = [(Flatten(), "x", "a"), (Flatten(), "a", "b"), (Relu(), "b", "y")]
+    steps: list[Step] = [(Flatten(), "x", "a"), (Flatten(), "a", "b"), (Relu(), "b", "y")]
     after = RemoveIdentities()(graph_of(IMAGE, steps, "y"))
     assert operators(after) == ["Flatten", "Relu"]
 
@@ -110,7 +110,7 @@ def test_an_activation_within_which_a_value_already_lies_is_removed() -> None:
 
 
 def test_two_clips_become_one_only_where_the_first_has_no_other_reader() -> None:
-    steps = [(Relu(), "x", "a"), (Clip(minimum=-1.0, maximum=1.0), "a", "y")]
+    steps: list[Step] = [(Relu(), "x", "a"), (Clip(minimum=-1.0, maximum=1.0), "a", "y")]
     assert RemoveIdentities()(graph_of(IMAGE, steps, "y")).nodes[0].operator == Clip(
         minimum=0.0, maximum=1.0
     )

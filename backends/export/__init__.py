@@ -1,0 +1,1 @@
+"""Programs written in the formats that other tools read."""

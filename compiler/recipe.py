@@ -1,0 +1,36 @@
+"""How a graph is prepared for a target: the passes, and how weights become codes."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from intlower.compiler.passes.base import Pass
+
+
+class WeightRounding(enum.Enum):
+    """How a real weight between two codes becomes one of them.
+
+    NEAREST: each on its own. SQUANT: nearest, then a few are turned to their other neighbour so that the rounding errors
+    of each filter window cancel; no data is needed.
+    """
+
+    NEAREST = "nearest"
+    SQUANT = "squant"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """One way to prepare a graph; `repr` says exactly what it does, and is stored in the program.
+
+    Attributes:
+        name: what the command line calls it.
+        passes: graph rewrites before calibration, in order.
+        rounding: of weights.
+        correct_bias: whether biases take up the mean error that weight rounding leaves, known from moments.
+    """
+
+    name: str
+    passes: tuple[Pass, ...]
+    rounding: WeightRounding
+    correct_bias: bool

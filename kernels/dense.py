@@ -1,0 +1,220 @@
+"""Convolution and matrix product: packed rows of one block of output pixels against panels of weights.
+
+No im2col copy of the input is made. A block of a few dozen output pixels is packed into scratch that stays in the
+first- or second-level cache; all output channels then read it there, tile by tile.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from intlower.kernels.compiled import compiled
+from intlower.kernels.movement import share
+from intlower.kernels.requantization import requantize_channels
+from intlower.kernels.simd import isa_columns, isa_rows, tile
+from intlower.kernels.table import (
+    ACCUMULATORS,
+    BIAS,
+    BLOCK_ROWS,
+    CENTER,
+    CHANNELS,
+    DEPTH,
+    DILATION_X,
+    DILATION_Y,
+    GROUP_BYTES,
+    GROUPS,
+    HEIGHT,
+    HIGH,
+    HIGH_FLOAT,
+    INPUT,
+    INPUT_BYTES,
+    KERNEL_HEIGHT,
+    KERNEL_WIDTH,
+    LOW,
+    LOW_FLOAT,
+    MULTIPLIER,
+    OPERAND_BYTES,
+    OUTPUT,
+    OUTPUT_BYTES,
+    OUTPUT_CHANNELS,
+    OUTPUT_HEIGHT,
+    OUTPUT_WIDTH,
+    OUTPUT_ZERO_POINT,
+    PAD_LEFT,
+    PAD_TOP,
+    PAD_VALUE,
+    PADDED_CHANNELS,
+    PANEL,
+    RULE,
+    SCALE,
+    SHIFT,
+    STRIDE_X,
+    STRIDE_Y,
+    WEIGHTS,
+    WIDTH,
+    WORDS,
+)
+
+Array = Any
+
+
+@compiled
+def convert(codes: Array, source: Any, packed: Array, target: Any, count: Any, center: Any) -> None:
+    """Pack consecutive codes: each less `center`, in the operand's width."""
+    s, d, c = np.uint64(source), np.uint64(target), np.int32(center)
+    for i in range(count):
+        j = np.uint64(i)
+        packed[d + j] = np.int32(codes[s + j]) - c
+
+
+@compiled
+def fill(packed: Array, target: Any, count: Any, value: Any) -> None:
+    """Pack padding."""
+    d = np.uint64(target)
+    for i in range(count):
+        packed[d + np.uint64(i)] = value
+
+
+@compiled
+def pack_rows(
+    row: Array, codes: Array, packed: Array, panel: Any, group: Any, first: Any, count: Any
+) -> None:
+    """Pack the windows of `count` output pixels from `first` on, in the order [kh][kw][depth].
+
+    Args:
+        row: the instruction.
+        codes: uint8 or uint16, the arena.
+        packed: int16 or uint8, the arena as operands.
+        panel: index of the first packed row in `packed`.
+        group: of channels.
+        first: index of an output pixel.
+        count: of output pixels.
+    """
+    channels, depth, width = row[CHANNELS], row[DEPTH], row[WIDTH]
+    kernel_width, center, pad_value = row[KERNEL_WIDTH], row[CENTER], row[PAD_VALUE]
+    stride = row[WORDS] * 4 // row[OPERAND_BYTES]
+    base = row[INPUT] // row[INPUT_BYTES] + group * depth
+    adjacent = row[DILATION_X] == 1 and depth == channels
+    for index in range(count):
+        pixel = first + index
+        y = pixel // row[OUTPUT_WIDTH] * row[STRIDE_Y] - row[PAD_TOP]
+        x = pixel % row[OUTPUT_WIDTH] * row[STRIDE_X] - row[PAD_LEFT]
+        target = panel + index * stride
+        for v in range(row[KERNEL_HEIGHT]):
+            vertical = y + v * row[DILATION_Y]
+            if vertical < 0 or vertical >= row[HEIGHT]:
+                fill(packed, target, kernel_width * depth, pad_value)
+            elif adjacent:
+                before = min(max(-x, 0), kernel_width)
+                end = max(min(kernel_width, width - x), before)
+                source = base + (vertical * width + x + before) * channels
+                if before > 0:
+                    fill(packed, target, before * depth, pad_value)
+                convert(
+                    codes, source, packed, target + before * depth, (end - before) * depth, center
+                )
+                if end < kernel_width:
+                    fill(packed, target + end * depth, (kernel_width - end) * depth, pad_value)
+            else:
+                for u in range(kernel_width):
+                    horizontal = x + u * row[DILATION_X]
+                    if 0 <= horizontal < width:
+                        source = base + (vertical * width + horizontal) * channels
+                        convert(codes, source, packed, target + u * depth, depth, center)
+                    else:
+                        fill(packed, target + u * depth, depth, pad_value)
+            target += kernel_width * depth
+
+
+@compiled
+def dense(
+    isa: Any,
+    row: Array,
+    arena: Array,
+    inputs: Array,
+    outputs: Array,
+    constants: Array,
+    scratch: Any,
+    thread: Any,
+    threads: Any,
+) -> None:
+    """Run one convolution or matrix product: pack, multiply, requantize, block by block.
+
+    Args:
+        isa: chooses the tile.
+        row: the instruction.
+        arena: uint8, all of it.
+        inputs: the arena as input codes.
+        outputs: the arena as output codes.
+        constants: uint8.
+        scratch: byte offset of this thread's scratch.
+        thread: which of `threads` this is; each takes a share of the pixels, or of the channels of a single pixel.
+        threads: how many work on this instruction.
+    """
+    accumulators, pairs = arena.view(np.int32), arena.view(np.int16)
+    integers, floats = constants.view(np.int32), constants.view(np.float32)
+    pixels = row[OUTPUT_HEIGHT] * row[OUTPUT_WIDTH]
+    channels, padded = row[OUTPUT_CHANNELS] // row[GROUPS], row[PADDED_CHANNELS]
+    words, fours = row[WORDS], row[OPERAND_BYTES] == 1
+    panel = scratch + row[PANEL]
+    start = scratch + row[ACCUMULATORS]
+    panels = (padded + isa_columns(isa) - 1) // isa_columns(isa)
+    first, last, first_panel, last_panel = 0, pixels, 0, panels
+    if pixels >= threads:
+        first, last = share(pixels, thread, threads)
+    else:
+        first_panel, last_panel = share(panels, thread, threads)
+    first_channel = first_panel * isa_columns(isa)
+    last_channel = min(last_panel * isa_columns(isa), channels)
+    for group in range(row[GROUPS]):
+        offset = group * channels + first_channel
+        for block in range(first, last, row[BLOCK_ROWS]):
+            count = min(row[BLOCK_ROWS], last - block)
+            if fours:
+                pack_rows(row, inputs, arena, panel, group, block, count)
+            else:
+                pack_rows(row, inputs, pairs, panel // 2, group, block, count)
+            for p in range(first_panel, last_panel):
+                column = p * isa_columns(isa)
+                columns = min(isa_columns(isa), padded - column)
+                weights = row[WEIGHTS] + group * row[GROUP_BYTES] + column * words * 4
+                bias = row[BIAS] + (group * padded + column) * 4
+                for r in range(0, count, isa_rows(isa)):
+                    tile(
+                        isa,
+                        arena,
+                        panel + r * words * 4,
+                        words * 4,
+                        constants,
+                        weights,
+                        bias,
+                        words,
+                        start + (r * padded + column) * 4,
+                        padded * 4,
+                        min(isa_rows(isa), count - r),
+                        columns,
+                        fours,
+                    )
+            for r in range(count):
+                requantize_channels(
+                    row[RULE],
+                    accumulators,
+                    start // 4 + r * padded + first_channel,
+                    integers,
+                    floats,
+                    row[MULTIPLIER] // 4 + offset,
+                    row[SHIFT] // 4 + offset,
+                    row[LOW] // 4 + offset,
+                    row[HIGH] // 4 + offset,
+                    row[SCALE] // 4 + offset,
+                    row[LOW_FLOAT] // 4 + offset,
+                    row[HIGH_FLOAT] // 4 + offset,
+                    row[OUTPUT_ZERO_POINT],
+                    last_channel - first_channel,
+                    outputs,
+                    row[OUTPUT] // row[OUTPUT_BYTES]
+                    + (block + r) * row[OUTPUT_CHANNELS]
+                    + offset,
+                )

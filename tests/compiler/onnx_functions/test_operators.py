@@ -1,0 +1,264 @@
+"""Every operator as onnxruntime computes it, against the oracle: every bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from small_programs import ORIGIN, grid
+from strategies import codes_for, instructions, programs
+
+from intlower.compiler.constant import Constant
+from intlower.compiler.crosscheck import run_onnxruntime
+from intlower.compiler.program import Instruction, IntegerProgram, Tensor
+from intlower.compiler.simulator import run_reference
+from intlower.kernels.signature import OPERATORS, ElementType, KernelKey, Requantize
+
+pytestmark = pytest.mark.crosscheck
+
+INT8, UINT8, INT16, UINT16 = (
+    ElementType.INT8,
+    ElementType.UINT8,
+    ElementType.INT16,
+    ElementType.UINT16,
+)
+REQUANTIZED = sorted(name for name, schema in OPERATORS.items() if schema.requantized)
+MOVING = sorted(set(OPERATORS) - set(REQUANTIZED))
+
+
+def assert_same(program: IntegerProgram, codes: dict[str, np.ndarray], optimize: bool) -> None:
+    expected = run_reference(program, codes, keep_all=True)
+    actual = run_onnxruntime(program, codes, optimize=optimize, keep_all=True)
+    assert actual.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert actual[name].dtype == tensor.dtype
+        assert np.array_equal(actual[name], tensor), name
+
+
+def check(strategy: st.SearchStrategy[IntegerProgram], examples: int) -> None:
+    """Compare on generated programs and codes, optimizations on and off."""
+
+    @settings(
+        deadline=None,
+        max_examples=examples,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    @given(data=st.data())
+    def holds(data: st.DataObject) -> None:
+        program = data.draw(strategy)
+        assert_same(program, data.draw(codes_for(program)), data.draw(st.booleans()))
+
+    holds()
+
+
+@pytest.mark.parametrize("rule", list(Requantize))
+@pytest.mark.parametrize("operator", REQUANTIZED)
+def test_requantizing_operators_on_8_bit_codes(operator: str, rule: Requantize) -> None:
+    check(instructions(operator, requantizations=[rule]), 15)
+
+
+@pytest.mark.parametrize("operator", MOVING)
+def test_operators_that_keep_the_codes_8_bit(operator: str) -> None:
+    check(instructions(operator), 12)
+
+
+@pytest.mark.parametrize("operator", sorted(OPERATORS))
+def test_operators_on_16_bit_codes(operator: str) -> None:
+    check(instructions(operator, elements=(INT16, UINT16, INT8)), 8)
+
+
+def test_programs_of_several_instructions() -> None:
+    check(programs(), 15)
+
+
+def one_to_one(
+    accumulators: np.ndarray, multiplier: np.ndarray, shift: np.ndarray, rule: Requantize
+) -> tuple[IntegerProgram, dict[str, np.ndarray]]:
+    """A 1x1 convolution whose int32 accumulators are given: bias + 255 * 1 - 255 * 1."""
+    outputs = accumulators.size
+    key = KernelKey(
+        operator="conv2d",
+        activation=UINT8,
+        weight=INT8,
+        per_channel=True,
+        output=INT16,
+        requantize=rule,
+    )
+    weights = np.tile(np.array([1, -1], np.int8), outputs).reshape(outputs, 2, 1, 1)
+    constants = {
+        "weights": Constant.of(weights),
+        "bias": Constant.of(accumulators, np.int32),
+        "multiplier": Constant.of(multiplier, np.int32),
+        "shift": Constant.of(shift, np.int32),
+        "minimum": Constant.of(np.full(outputs, -32768), np.int32),
+        "maximum": Constant.of(np.full(outputs, 32767), np.int32),
+    }
+    instruction = Instruction(
+        name="conv",
+        kernel=key,
+        inputs=("x",),
+        output="y",
+        constants=constants,
+        attributes={
+            "strides": (1, 1),
+            "pads": (0, 0, 0, 0),
+            "dilations": (1, 1),
+            "groups": 1,
+            "input_zero_point": 0,
+            "weight_zero_point": 0,
+            "output_zero_point": 0,
+        },
+        weight_grid=grid(1.0, INT8),
+    )
+    program = IntegerProgram(
+        target="test",
+        inputs=("x",),
+        outputs=("y",),
+        tensors={
+            "x": Tensor(name="x", shape=(None, 2, 1, 1), grid=grid(1.0, UINT8)),
+            "y": Tensor(name="y", shape=(None, outputs, 1, 1), grid=grid(1.0, INT16)),
+        },
+        instructions=(instruction,),
+        origin=ORIGIN,
+    )
+    return program, {"x": np.full((1, 2, 1, 1), 255, np.uint8)}
+
+
+@pytest.mark.parametrize("optimize", [True, False])
+@pytest.mark.parametrize("rule", list(Requantize))
+def test_accumulators_over_all_of_int32_at_every_shift(
+    rule: Requantize, optimize: bool
+) -> None:
+    generator = np.random.default_rng(1)
+    bits = 24 if rule is Requantize.F32EVEN else 31
+    shift = np.repeat(np.arange(1, 63), 300)
+    reach = np.full(shift.size, 31)
+    if rule is Requantize.MUL31DOUBLE:
+        reach = np.minimum(reach, shift)  # accumulator * 2**(31 - shift) is an int32
+    # As many of each length, so that results of every shift fall among the codes, too.
+    magnitude = generator.integers(0, 1 << 31, shift.size) >> (
+        31 - generator.integers(0, reach, endpoint=True)
+    )
+    accumulators = np.where(generator.random(shift.size) < 0.5, -magnitude, magnitude)
+    multiplier = generator.integers(1 << (bits - 1), 1 << bits, shift.size)
+    multiplier[::2] = 1 << (bits - 1)  # a power of two: ties
+    program, codes = one_to_one(accumulators, multiplier, shift, rule)
+    assert_same(program, codes, optimize)
+
+
+@pytest.mark.parametrize("rule", list(Requantize))
+def test_ties_at_every_half(rule: Requantize) -> None:
+    bits = 24 if rule is Requantize.F32EVEN else 31
+    accumulators = np.arange(-999, 1000)
+    multiplier = np.full(accumulators.size, 1 << (bits - 1))
+    program, codes = one_to_one(accumulators, multiplier, np.full_like(multiplier, bits), rule)
+    halves = run_onnxruntime(program, codes)["y"].ravel()
+    expected = np.rint(accumulators / 2)
+    if rule is not Requantize.F32EVEN:
+        expected = np.floor(accumulators / 2 + 0.5)
+    assert np.array_equal(halves, expected)
+
+
+@pytest.mark.parametrize("weight", [INT16, UINT16])
+@pytest.mark.parametrize("activation", [INT8, UINT8, INT16, UINT16])
+def test_products_with_16_bit_weights(activation: ElementType, weight: ElementType) -> None:
+    generator = np.random.default_rng(2)
+    low, high = weight.limits
+    middle = (low + high + 1) // 2
+    weights = generator.integers(-2000, 2000, (5, 3)) + middle
+    outputs = weights.shape[0]
+    constants = {
+        "weights": Constant.of(weights, weight.dtype_name),
+        "bias": Constant.of(generator.integers(-(1 << 20), 1 << 20, outputs), np.int32),
+        "multiplier": Constant.of(np.full(outputs, 3 << 22), np.int32),
+        "shift": Constant.of(np.full(outputs, 36), np.int32),
+        "minimum": Constant.of(np.full(outputs, -32768), np.int32),
+        "maximum": Constant.of(np.full(outputs, 32767), np.int32),
+    }
+    zero_point = sum(activation.limits) // 2
+    instruction = Instruction(
+        name="gemm",
+        kernel=KernelKey(
+            operator="gemm",
+            activation=activation,
+            weight=weight,
+            output=INT16,
+            requantize=Requantize.F32EVEN,
+        ),
+        inputs=("x",),
+        output="y",
+        constants=constants,
+        attributes={
+            "input_zero_point": zero_point,
+            "weight_zero_point": middle,
+            "output_zero_point": 5,
+        },
+        weight_grid=grid(1.0, weight),
+    )
+    program = IntegerProgram(
+        target="test",
+        inputs=("x",),
+        outputs=("y",),
+        tensors={
+            "x": Tensor(name="x", shape=(None, 3), grid=grid(1.0, activation)),
+            "y": Tensor(name="y", shape=(None, outputs), grid=grid(1.0, INT16)),
+        },
+        instructions=(instruction,),
+        origin=ORIGIN,
+    )
+    shape = (200, 3)
+    x = generator.integers(*activation.limits, shape, activation.dtype_name, endpoint=True)
+    for optimize in (True, False):
+        assert_same(program, {"x": x}, optimize)
+
+
+@pytest.mark.parametrize("weight", [INT8, UINT8])
+@pytest.mark.parametrize("activation", [INT8, UINT8])
+def test_extreme_codes_and_weights_do_not_saturate_a_product(
+    activation: ElementType, weight: ElementType
+) -> None:
+    # Pairs of such products exceed 16 bits: the sum that x86's vpmaddubsw clips.
+    depth = 64
+    constants = {
+        "weights": Constant.of(
+            np.repeat(np.array(weight.limits), depth).reshape(2, depth), weight.dtype_name
+        ),
+        "bias": Constant.of([0, 0], np.int32),
+        "multiplier": Constant.of([1 << 23, 1 << 23], np.int32),
+        "shift": Constant.of([31, 31], np.int32),
+        "minimum": Constant.of([-32768, -32768], np.int32),
+        "maximum": Constant.of([32767, 32767], np.int32),
+    }
+    instruction = Instruction(
+        name="gemm",
+        kernel=KernelKey(
+            operator="gemm",
+            activation=activation,
+            weight=weight,
+            output=INT16,
+            requantize=Requantize.F32EVEN,
+        ),
+        inputs=("x",),
+        output="y",
+        constants=constants,
+        attributes={"input_zero_point": 0, "weight_zero_point": 0, "output_zero_point": 0},
+        weight_grid=grid(1.0, weight),
+    )
+    program = IntegerProgram(
+        target="test",
+        inputs=("x",),
+        outputs=("y",),
+        tensors={
+            "x": Tensor(name="x", shape=(2, depth), grid=grid(1.0, activation)),
+            "y": Tensor(name="y", shape=(2, 2), grid=grid(1.0, INT16)),
+        },
+        instructions=(instruction,),
+        origin=ORIGIN,
+    )
+    x = np.repeat(np.array(activation.limits), depth).reshape(2, depth)
+    codes = x.astype(activation.dtype_name)
+    products = np.array(activation.limits)[:, None] * np.array(weight.limits)[None, :]
+    expected = np.rint(products * depth / 256)
+    assert np.array_equal(run_onnxruntime(program, {"x": codes})["y"], expected)
