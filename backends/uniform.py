@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from intlower.backends.lowering import lower_uniform
-from intlower.backends.recipes import uniform_recipe
-from intlower.compiler.calibration.ranges import Ranges
-from intlower.compiler.graph import Graph
-from intlower.compiler.program import IntegerProgram, Origin
-from intlower.compiler.recipe import Recipe
 from intlower.compiler.spec import TargetSpec
+
+if TYPE_CHECKING:
+    from intlower.compiler.calibration import Ranges
+    from intlower.compiler.graph import Graph
+    from intlower.compiler.program import IntegerProgram, Origin
+    from intlower.compiler.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,12 +26,17 @@ class UniformTarget:
 
     def recipe(self, name: str) -> Recipe:
         """Return a recipe; see `recipes.uniform_recipe`."""
+        # Imported here: passes need torch, and listing targets must not wait for it.
+        from intlower.backends.recipes import uniform_recipe
+
         return uniform_recipe(self.spec, name)
 
     def lower(
         self, graph: Graph, ranges: Ranges, recipe: Recipe, origin: Origin
     ) -> IntegerProgram:
         """Return the integer program; see `lowering.lower.lower_uniform`."""
+        from intlower.backends.lowering import lower_uniform
+
         return lower_uniform(graph, ranges, self.spec, recipe, origin)
 
 

@@ -23,9 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 DEMO = Path(__file__).resolve().parent.parent / "intlower" / "demo"
-TAIL = 5
-SEED, EPOCHS, BATCH, LEARNING_RATE = 2, 60, 64, 4e-3
-UNEVEN_EXPONENTS = (1.0, -6.5)  # of two: uneven BatchNorm scales at the start
+SEED, EPOCHS, BATCH, LEARNING_RATE = 4, 60, 64, 4e-3
+UNEVEN_EXPONENTS = (1.0, -6.0)  # of two: uneven BatchNorm scales at the start
 BOTTLENECKS = ("block2.pointwise", "block3.project")  # no ReLU6; the second adds the first
 
 
@@ -39,7 +38,7 @@ class Layer(nn.Module):
         sizes = (inputs, outputs, kernel, stride, kernel // 2)
         self.conv = nn.Conv2d(*sizes, groups=inputs if kernel > 1 else 1, bias=False)
         self.norm = nn.BatchNorm2d(outputs, affine=False)
-        spread = torch.linspace(0, 1, outputs)[torch.randperm(outputs)] ** TAIL  # mostly small
+        spread = torch.linspace(0, 1, outputs)[torch.randperm(outputs)] ** 8  # mostly small
         first, last = UNEVEN_EXPONENTS if uneven else (0.0, 0.0)
         # BatchNorm learns the logarithm of its scale, and its offset relative to the scale.
         self.scale_exponent = nn.Parameter(first + (last - first) * spread)

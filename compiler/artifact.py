@@ -116,10 +116,10 @@ def parse(data: bytes) -> IntegerProgram:
         raise ArtifactError("not an ONNX file, or a truncated one", _NOT_OURS) from error
     try:
         program = _program(model)
+        _require_equal(model, _model(program, model.producer_version))
     except (CalibrationError, ValueError) as error:
-        # A grid that is none, text that is not UTF-8, a number that no array holds.
+        # No grid, no kernel's name, or text that is not UTF-8.
         raise ArtifactError(f"altered: {error}", _MADE_ANEW) from error
-    _require_equal(model, _model(program, model.producer_version))
     return program
 
 
@@ -266,7 +266,9 @@ def _constant(tensor: TensorProto) -> Constant:
 def _instruction(
     node: NodeProto, constants: Mapping[str, Constant], metadata: Metadata
 ) -> Instruction:
-    kernel = KernelKey.parse(node.op_type)
+    kernel = KernelKey.parse(
+        str(node.op_type)
+    )  # protobuf gives bytes that are not UTF-8 as bytes
     names = kernel.schema.constants
     arity = len(node.input) - len(names)
     kernel = kernel.with_variant("")

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from intlower.compiler.artifact import open_artifact, parse, to_model
 from intlower.compiler.errors import ArtifactError, IntlowerError, SimulationMismatch
 from intlower.compiler.program import IntegerProgram
-from intlower.compiler.simulator import check_codes, run_reference
+from intlower.compiler.simulator import Simulator, check_codes, open_program, run_reference
 
 Codes = NDArray[Any]
 Engine = Callable[[Mapping[str, Codes]], Mapping[str, Codes]]
@@ -205,8 +205,6 @@ def verify(
                 f"choose from {', '.join(YARDSTICKS)}",
             )
     codes = check_codes(program, inputs)
-    from intlower.compiler.simulator import open_program
-
     simulator = open_program(program)
     engines: dict[str, Engine] = {}
     if "onnxruntime" in against:
@@ -282,7 +280,7 @@ def _unequal(name: str, expected: Codes, actual: Codes) -> NDArray[np.bool_]:
 
 
 def _located(
-    program: IntegerProgram, batch: Mapping[str, Codes], simulator: Any
+    program: IntegerProgram, batch: Mapping[str, Codes], simulator: Simulator
 ) -> Mismatch | None:
     """Return where the Numba engine leaves the oracle, or if it does not, where onnxruntime does."""
     expected = run_reference(program, batch, keep_all=True)

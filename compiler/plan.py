@@ -52,6 +52,7 @@ class Plan:
         scratch_bytes: of one thread, beyond the tensors.
         arena_bytes: all of one arena, for `threads` threads.
         threads: how many threads may walk the table together.
+        wide: whether some codes are 16-bit.
         kernels: names of the kernels, variant included, in the program's order.
     """
 
@@ -66,6 +67,7 @@ class Plan:
     scratch_bytes: int
     arena_bytes: int
     threads: int
+    wide: bool
     kernels: tuple[str, ...]
 
 
@@ -115,6 +117,7 @@ def make_plan(
         scratch_bytes=scratch_bytes,
         arena_bytes=peak + max(staged, threads * scratch_bytes),
         threads=threads,
+        wide=any(tensor.grid.dtype.itemsize > 1 for tensor in program.tensors.values()),
         kernels=tuple(
             str(kernel_for(instruction.kernel, isa)) for instruction in program.instructions
         ),

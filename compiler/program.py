@@ -134,6 +134,8 @@ class IntegerProgram:
                 raise ArtifactError(f"tensor {name!r} is listed under another name")
             if None in tensor.shape[1:] or any(d is not None and d < 1 for d in tensor.shape):
                 raise ArtifactError(f"tensor {name!r} has the impossible shape {tensor.shape}")
+            if not _fits(tensor.grid, tensor.shape):
+                raise ArtifactError(f"tensor {name!r} has a grid of another shape")
         defined = set(self.inputs)
         if not defined <= set(self.tensors) or len(defined) != len(self.inputs):
             raise ArtifactError("the program's inputs are not tensors of it, each once")
@@ -158,13 +160,24 @@ class IntegerProgram:
                 {name: constant.array for name, constant in instruction.constants.items()},
                 instruction.attributes,
             )
+            grid = instruction.weight_grid
+            if grid is not None and not (
+                grid.element is instruction.kernel.weight
+                and _fits(grid, instruction.constants["weights"].array.shape)
+            ):
+                raise ArtifactError(f"{instruction.name}: its weight grid does not fit")
         if not set(self.outputs) <= defined or not self.outputs or set(self.tensors) != defined:
             raise ArtifactError("the program's outputs or tensors are not all computed")
+        if len(set(self.outputs)) != len(self.outputs):
+            raise ArtifactError("the program lists an output twice")
         for step in self.host:
             if step.operator != "Softmax" or step.input not in self.outputs:
                 raise ArtifactError(
                     f"host step {step.operator!r} on {step.input!r} is not known"
                 )
+            rank = len(self.tensors[step.input].shape)
+            if not -rank <= step.axis < rank:
+                raise ArtifactError(f"host step on {step.input!r} along axis {step.axis}")
 
     @property
     def parameters(self) -> int:
@@ -187,3 +200,10 @@ class IntegerProgram:
                 )
                 total += weights.size * positions
         return total
+
+
+def _fits(grid: UniformGrid, shape: Shape) -> bool:
+    """Whether a grid has one scale, or one for each channel of a tensor."""
+    return grid.axis is None or (
+        0 <= grid.axis < len(shape) and grid.scale.array.shape == (shape[grid.axis],)
+    )

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from intlower.compiler.artifact_metadata import METADATA_KEY
@@ -77,7 +76,9 @@ def is_artifact(path: Path) -> bool:
     """
     try:
         model = onnx.load(path, load_external_data=False)
-    except DecodeError:
+    except OSError:
+        raise
+    except Exception:  # DecodeError of protobuf, which onnx does not pass on by name
         return False
     return any(entry.key == METADATA_KEY for entry in model.metadata_props)
 

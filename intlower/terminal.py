@@ -58,6 +58,7 @@ def print_table(
         title_justify="left",
         title_style="bold",
         pad_edge=False,
+        show_edge=False,
     )
     for column in columns:
         table.add_column(
@@ -65,7 +66,9 @@ def print_table(
         )
     for row in rows:
         table.add_row(*(one_line(str(cell)) for cell in row))
-    console.print(table)
+    with console.capture() as captured:
+        console.print(table)
+    click.echo("\n".join(line.rstrip() for line in captured.get().strip("\n").splitlines()))
 
 
 def print_facts(facts: Mapping[str, object], *, title: str = "") -> None:

@@ -31,7 +31,7 @@ Array = Any
 
 
 @compiled
-def typed_run(
+def step(
     isa: Any,
     row: Array,
     arena: Array,
@@ -42,7 +42,7 @@ def typed_run(
     thread: Any,
     threads: Any,
 ) -> None:
-    """Run one kernel that requantizes, whose input and output codes have widths of their own.
+    """Run one row.
 
     Args:
         isa: chooses instructions.
@@ -55,43 +55,36 @@ def typed_run(
         thread: which of `threads` this is.
         threads: how many work on this instruction.
     """
-    integers, floats = constants.view(np.int32), constants.view(np.float32)
-    opcode = row[OPCODE]
+    sums, integers = arena.view(np.int32), constants.view(np.int32)
+    floats = constants.view(np.float32)
+    opcode, width = row[OPCODE], row[INPUT_BYTES]
     if opcode == DENSE:
         dense(isa, row, arena, inputs, outputs, constants, scratch, thread, threads)
     elif opcode == DEPTHWISE:
+        weights = constants.view(np.int16)
         depthwise(
-            row,
-            inputs,
-            outputs,
-            arena.view(np.int32),
-            constants.view(np.int16),
-            integers,
-            floats,
-            scratch,
-            thread,
-            threads,
+            row, inputs, outputs, sums, weights, integers, floats, scratch, thread, threads
         )
     elif opcode == ADD:
         add(row, inputs, outputs, integers, floats, thread, threads)
     elif opcode == AVERAGE_POOL:
         average_pool(
-            row,
-            inputs,
-            outputs,
-            arena.view(np.int32),
-            integers,
-            floats,
-            scratch,
-            thread,
-            threads,
+            row, inputs, outputs, sums, integers, floats, scratch, thread, threads
         )
+    elif opcode == MAX_POOL:
+        max_pool(row, inputs, width, thread, threads)
     elif opcode == LOOKUP:
         look_up(row, inputs, outputs, integers, thread, threads)
+    elif opcode == COPY:
+        copy_codes(row, inputs, width, thread, threads)
+    elif opcode == FILL and thread == 0:
+        fill_codes(row, inputs, width)
+    elif opcode == SOFTMAX and thread == 0:
+        softmax(row, inputs, width, integers)
 
 
 @compiled
-def walk(
+def walk_bytes(
     isa: Any,
     table: Array,
     arena: Array,
@@ -101,7 +94,7 @@ def walk(
     thread: Any,
     threads: Any,
 ) -> None:
-    """Run every row of a table.
+    """Run every row of a table whose codes are all 8-bit.
 
     Args:
         isa: chooses instructions.
@@ -113,41 +106,33 @@ def walk(
         thread: which of `threads` this is, from 0.
         threads: how many walk this table together.
     """
+    mine = scratch + thread * scratch_bytes
+    for index in range(table.shape[0]):
+        step(isa, table[index], arena, arena, arena, constants, mine, thread, threads)
+
+
+@compiled
+def walk_words(
+    isa: Any,
+    table: Array,
+    arena: Array,
+    constants: Array,
+    scratch: Any,
+    scratch_bytes: Any,
+    thread: Any,
+    threads: Any,
+) -> None:
+    """Run every row of a table with 16-bit codes: as `walk_bytes`, which compiles in a quarter of the time."""
     words = arena.view(np.uint16)
-    integers = constants.view(np.int32)
     mine = scratch + thread * scratch_bytes
     for index in range(table.shape[0]):
         row = table[index]
-        opcode = row[OPCODE]
-        wide_input, wide_output = row[INPUT_BYTES] == 2, row[OUTPUT_BYTES] == 2
-        if opcode == COPY:
-            if wide_input:
-                copy_codes(row, words, 2, thread, threads)
+        if row[INPUT_BYTES] == 1:
+            if row[OUTPUT_BYTES] == 1:
+                step(isa, row, arena, arena, arena, constants, mine, thread, threads)
             else:
-                copy_codes(row, arena, 1, thread, threads)
-        elif opcode == FILL:
-            if thread == 0:
-                if wide_input:
-                    fill_codes(row, words, 2)
-                else:
-                    fill_codes(row, arena, 1)
-        elif opcode == MAX_POOL:
-            if wide_input:
-                max_pool(row, words, 2, thread, threads)
-            else:
-                max_pool(row, arena, 1, thread, threads)
-        elif opcode == SOFTMAX:
-            if thread == 0:
-                if wide_input:
-                    softmax(row, words, 2, integers)
-                else:
-                    softmax(row, arena, 1, integers)
-        elif wide_input:
-            if wide_output:
-                typed_run(isa, row, arena, words, words, constants, mine, thread, threads)
-            else:
-                typed_run(isa, row, arena, words, arena, constants, mine, thread, threads)
-        elif wide_output:
-            typed_run(isa, row, arena, arena, words, constants, mine, thread, threads)
+                step(isa, row, arena, arena, words, constants, mine, thread, threads)
+        elif row[OUTPUT_BYTES] == 1:
+            step(isa, row, arena, words, arena, constants, mine, thread, threads)
         else:
-            typed_run(isa, row, arena, arena, arena, constants, mine, thread, threads)
+            step(isa, row, arena, words, words, constants, mine, thread, threads)

@@ -180,9 +180,16 @@ class _Builder:
         weight_zero_point = 0
         if weight is ElementType.UINT8 or self.draw(st.integers(0, 3)) == 0:
             weight_zero_point = self.zero_point(weight)
-        weights = self.array(*weight.limits, weights_shape, weight.dtype_name)
         outputs = weights_shape[0]
         reach = max(abs(end - zero_point) for end in activation.limits)
+        # No accumulator may overflow, which bounds the weights of 16-bit activations.
+        most = (1 << 30) // (reach * int(np.prod(weights_shape[1:])))
+        weights = self.array(
+            max(weight.limits[0], weight_zero_point - most),
+            min(weight.limits[1], weight_zero_point + most),
+            weights_shape,
+            weight.dtype_name,
+        )
         magnitudes = np.abs(weights.array.astype(np.int64) - weight_zero_point)
         bound = reach * int(magnitudes.reshape(outputs, -1).sum(axis=1).max())
         room = min((1 << 31) - 1 - bound, max(bound, 1 << 10))

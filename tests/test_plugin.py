@@ -105,6 +105,7 @@ def test_an_installed_target_is_listed(toy: Path) -> None:
     assert {"toynpu", "snpe", "tensorrt"} <= {target["name"] for target in listed["targets"]}
 
 
+@pytest.mark.slow
 def test_a_network_compiled_for_an_installed_target_is_bit_exact_in_onnxruntime(
     toy: Path, artifact: Path
 ) -> None:
@@ -114,6 +115,7 @@ def test_a_network_compiled_for_an_installed_target_is_bit_exact_in_onnxruntime(
     assert verified["onnxruntime"]["mismatches"] == 0
 
 
+@pytest.mark.slow
 def test_an_artifact_runs_where_its_target_is_not_installed(artifact: Path) -> None:
     code, verified = intlower("verify", str(artifact), packages=())
     assert code == 0, verified

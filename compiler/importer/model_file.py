@@ -138,12 +138,13 @@ def _external_file(folder: Path, tensor: str, location: str) -> Path:
 
 def _data_bytes(tensor: onnx.TensorProto) -> int:
     try:
-        item = int(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
+        item: int = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
     except (KeyError, TypeError, ValueError):
         item = 0
     if not item or any(dimension < 0 for dimension in tensor.dims):
         raise ModelError(f"external tensor {tensor.name!r} has an impossible type or shape")
-    return item * math.prod(tensor.dims)
+    elements: int = math.prod(tensor.dims)
+    return item * elements
 
 
 def _count(tensor: str, text: str) -> int:

@@ -85,7 +85,7 @@ def _checked_opset(model: onnx.ModelProto) -> int:
         raise ModelError("the model is larger than 2 GiB")
     try:
         onnx.checker.check_model(model)
-    except onnx.checker.ValidationError as error:
+    except (onnx.checker.ValidationError, ValueError) as error:  # ValueError: text not in UTF-8
         reason = str(error).strip().split("\n")[0]
         raise InvalidGraph(f"the model is not valid ONNX: {reason}") from None
     return int(versions[0])

@@ -47,6 +47,7 @@ def inspect(artifact: Path, as_json: bool) -> None:
         },
         title=str(artifact),
     )
+    print_line("")
     rows = []
     for instruction in program.instructions:
         shapes = [shape_text(program.tensors[name].shape) for name in instruction.inputs]

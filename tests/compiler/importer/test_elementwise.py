@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import networks
 import numpy as np
@@ -35,7 +36,9 @@ def test_clip_agrees_with_bounds_given_or_left_out(
 ) -> None:
     b = networks.NetworkBuilder(opset=opset)
     if opset < 11:
-        given = {key: v for key, v in (("min", low), ("max", high)) if v is not None}
+        given: dict[str, Any] = {
+            key: v for key, v in (("min", low), ("max", high)) if v is not None
+        }
         y = b.node("Clip", "x", **given)
     else:
         y = b.node("Clip", "x", *("" if v is None else b.constant(v) for v in (low, high)))
@@ -85,7 +88,8 @@ def test_softmax_agrees_along_one_axis(
     opset: int, shape: tuple[int | str, ...], axis: int | None, expected: int
 ) -> None:
     b = networks.NetworkBuilder(opset=opset)
-    y = b.node("Softmax", "x", **({} if axis is None else {"axis": axis}))
+    attributes: dict[str, Any] = {} if axis is None else {"axis": axis}
+    y = b.node("Softmax", "x", **attributes)
     graph = networks.assert_evaluates_as_in_onnxruntime(b.model({"x": shape}, y))
     assert graph.nodes[0].operator == Softmax(axis=expected)
 

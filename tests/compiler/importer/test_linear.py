@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import networks
 import numpy as np
 import onnx
@@ -64,7 +66,7 @@ def test_gemm_adds_a_value_of_its_shape() -> None:
     ],
 )
 def test_other_forms_of_gemm_are_refused(
-    inputs: tuple[str, ...], attributes: dict[str, float], reason: str
+    inputs: tuple[str, ...], attributes: dict[str, Any], reason: str
 ) -> None:
     b = networks.NetworkBuilder()
     weights = b.normal(4, 4)

@@ -13,6 +13,7 @@ import onnx
 import pytest
 
 from intlower.compiler.errors import ModelError
+from intlower.compiler.evaluate import evaluate
 from intlower.compiler.importer import import_model, read_model
 
 
@@ -63,8 +64,8 @@ def test_external_data_is_loaded(tmp_path: Path) -> None:
     assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
     inputs = networks.random_inputs(model)
     plain = import_model(networks.classifier())
-    (expected,) = networks.evaluate(plain, inputs).values()
-    (actual,) = networks.evaluate(import_model(model), inputs).values()
+    (expected,) = evaluate(plain, inputs).values()
+    (actual,) = evaluate(import_model(model), inputs).values()
     assert np.array_equal(actual, expected)
 
 

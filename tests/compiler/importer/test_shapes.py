@@ -143,18 +143,9 @@ def test_slices_that_do_not_fit_are_invalid(
     starts: list[int], ends: list[int], axes: list[int], steps: list[int], message: str
 ) -> None:
     b = networks.NetworkBuilder()
-    lists = (b.integers(*values) for values in (starts, ends, axes, steps))
-    b.nodes.append(networks.helper.make_node("Slice", ["x", *lists], ["y"], name="cut"))
-    graph = networks.helper.make_graph(
-        b.nodes,
-        "network",
-        [networks.helper.make_tensor_value_info("x", 1, ["N", 4, 4])],
-        [networks.helper.make_tensor_value_info("y", 1, ["N"])],
-        b.initializers,
-    )
-    opset = networks.helper.make_opsetid("", 17)
+    y = b.node("Slice", "x", *(b.integers(*v) for v in (starts, ends, axes, steps)))
     with pytest.raises(InvalidGraph, match=message):
-        import_model(networks.helper.make_model(graph, opset_imports=[opset]))
+        import_model(b.model({"x": ["N", 4, 4]}, y))
 
 
 @settings(deadline=None, max_examples=60)

@@ -11,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from intlower.compiler.errors import InvalidGraph, UnsupportedOperator
+from intlower.compiler.evaluate import evaluate
 from intlower.compiler.importer import import_model
 from intlower.compiler.operators import AveragePool, Conv, MaxPool
 
@@ -34,7 +35,7 @@ def windows(draw: st.DrawFn, *, pads_below: str) -> tuple[tuple[int, int], dict[
     form = draw(
         st.sampled_from(["pads", "none", "NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"])
     )
-    pads = (0, 0, 0, 0)
+    pads: tuple[int, ...] = (0, 0, 0, 0)
     if form in ("pads", "NOTSET"):
         highest = [k - 1 for k in kernel] if pads_below == "kernel" else [3, 3]
         pads = tuple(draw(st.integers(0, highest[i % 2])) for i in range(4))
@@ -203,21 +204,8 @@ def test_indices_are_refused_only_where_something_reads_them() -> None:
 )
 def test_a_conv_that_does_not_fit_is_invalid(attributes: dict[str, Any]) -> None:
     b = networks.NetworkBuilder()
-    b.nodes.append(
-        networks.helper.make_node(
-            "Conv", ["x", b.normal(4, 3, 2, 2)], ["y"], name="the_conv", **attributes
-        )
-    )
-    model = networks.helper.make_model(
-        networks.helper.make_graph(
-            b.nodes,
-            "network",
-            [networks.helper.make_tensor_value_info("x", 1, [1, 3, 4, 4])],
-            [networks.helper.make_tensor_value_info("y", 1, ["a", "b", "c", "d"])],
-            b.initializers,
-        ),
-        opset_imports=[networks.helper.make_opsetid("", 17)],
-    )
+    y = b.node("Conv", "x", b.normal(4, 3, 2, 2), name="the_conv", **attributes)
+    model = b.model({"x": [1, 3, 4, 4]}, y)
     with pytest.raises(InvalidGraph, match="the_conv"):
         import_model(model)
 
@@ -236,6 +224,6 @@ def test_the_average_counts_no_overhang() -> None:
     model = b.model({"x": [1, 1, 1, 4]}, y)
     x = np.array([6, 2, 4, 8], np.float32).reshape(1, 1, 1, 4)
     graph = networks.assert_evaluates_as_in_onnxruntime(model, {"x": x})
-    (result,) = networks.evaluate(graph, {"x": x}).values()
+    (result,) = evaluate(graph, {"x": x}).values()
     # (0+6)/2 counts the padding; 8/1 does not count what hangs over.
     assert result.reshape(-1).tolist() == [3, 3, 8]

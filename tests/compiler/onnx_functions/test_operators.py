@@ -73,57 +73,76 @@ def test_programs_of_several_instructions() -> None:
     check(programs(), 15)
 
 
-def one_to_one(
-    accumulators: np.ndarray, multiplier: np.ndarray, shift: np.ndarray, rule: Requantize
-) -> tuple[IntegerProgram, dict[str, np.ndarray]]:
-    """A 1x1 convolution whose int32 accumulators are given: bias + 255 * 1 - 255 * 1."""
-    outputs = accumulators.size
-    key = KernelKey(
-        operator="conv2d",
-        activation=UINT8,
-        weight=INT8,
-        per_channel=True,
-        output=INT16,
-        requantize=rule,
-    )
-    weights = np.tile(np.array([1, -1], np.int8), outputs).reshape(outputs, 2, 1, 1)
-    constants = {
-        "weights": Constant.of(weights),
-        "bias": Constant.of(accumulators, np.int32),
-        "multiplier": Constant.of(multiplier, np.int32),
-        "shift": Constant.of(shift, np.int32),
-        "minimum": Constant.of(np.full(outputs, -32768), np.int32),
-        "maximum": Constant.of(np.full(outputs, 32767), np.int32),
+def matrix_program(
+    rule: Requantize,
+    weights: np.ndarray,
+    *,
+    activation: ElementType,
+    weight: ElementType,
+    bias: np.ndarray,
+    multiplier: np.ndarray,
+    shift: np.ndarray,
+    input_zero_point: int = 0,
+    weight_zero_point: int = 0,
+) -> IntegerProgram:
+    """A program of one gemm with int16 outputs, clamped nowhere."""
+    outputs, depth = weights.shape
+    per_output = {
+        "bias": bias,
+        "multiplier": multiplier,
+        "shift": shift,
+        "minimum": np.full(outputs, INT16.limits[0]),
+        "maximum": np.full(outputs, INT16.limits[1]),
     }
     instruction = Instruction(
-        name="conv",
-        kernel=key,
+        name="gemm",
+        kernel=KernelKey(
+            operator="gemm",
+            activation=activation,
+            weight=weight,
+            output=INT16,
+            requantize=rule,
+        ),
         inputs=("x",),
         output="y",
-        constants=constants,
+        constants={
+            "weights": Constant.of(weights, weight.dtype_name),
+            **{name: Constant.of(array, np.int32) for name, array in per_output.items()},
+        },
         attributes={
-            "strides": (1, 1),
-            "pads": (0, 0, 0, 0),
-            "dilations": (1, 1),
-            "groups": 1,
-            "input_zero_point": 0,
-            "weight_zero_point": 0,
+            "input_zero_point": input_zero_point,
+            "weight_zero_point": weight_zero_point,
             "output_zero_point": 0,
         },
-        weight_grid=grid(1.0, INT8),
+        weight_grid=grid(1.0, weight),
     )
-    program = IntegerProgram(
+    return IntegerProgram(
         target="test",
         inputs=("x",),
         outputs=("y",),
         tensors={
-            "x": Tensor(name="x", shape=(None, 2, 1, 1), grid=grid(1.0, UINT8)),
-            "y": Tensor(name="y", shape=(None, outputs, 1, 1), grid=grid(1.0, INT16)),
+            "x": Tensor(name="x", shape=(None, depth), grid=grid(1.0, activation)),
+            "y": Tensor(name="y", shape=(None, outputs), grid=grid(1.0, INT16)),
         },
         instructions=(instruction,),
         origin=ORIGIN,
     )
-    return program, {"x": np.full((1, 2, 1, 1), 255, np.uint8)}
+
+
+def given_accumulators(
+    rule: Requantize, accumulators: np.ndarray, multiplier: np.ndarray, shift: np.ndarray
+) -> tuple[IntegerProgram, dict[str, np.ndarray]]:
+    """A program whose accumulators are the biases, after 255 was added and taken away again."""
+    program = matrix_program(
+        rule,
+        np.tile(np.array([1, -1]), (accumulators.size, 1)),
+        activation=UINT8,
+        weight=INT8,
+        bias=accumulators,
+        multiplier=multiplier,
+        shift=shift,
+    )
+    return program, {"x": np.full((1, 2), 255, np.uint8)}
 
 
 @pytest.mark.parametrize("optimize", [True, False])
@@ -144,7 +163,7 @@ def test_accumulators_over_all_of_int32_at_every_shift(
     accumulators = np.where(generator.random(shift.size) < 0.5, -magnitude, magnitude)
     multiplier = generator.integers(1 << (bits - 1), 1 << bits, shift.size)
     multiplier[::2] = 1 << (bits - 1)  # a power of two: ties
-    program, codes = one_to_one(accumulators, multiplier, shift, rule)
+    program, codes = given_accumulators(rule, accumulators, multiplier, shift)
     assert_same(program, codes, optimize)
 
 
@@ -153,7 +172,8 @@ def test_ties_at_every_half(rule: Requantize) -> None:
     bits = 24 if rule is Requantize.F32EVEN else 31
     accumulators = np.arange(-999, 1000)
     multiplier = np.full(accumulators.size, 1 << (bits - 1))
-    program, codes = one_to_one(accumulators, multiplier, np.full_like(multiplier, bits), rule)
+    shift = np.full(accumulators.size, bits)
+    program, codes = given_accumulators(rule, accumulators, multiplier, shift)
     halves = run_onnxruntime(program, codes)["y"].ravel()
     expected = np.rint(accumulators / 2)
     if rule is not Requantize.F32EVEN:
@@ -165,51 +185,20 @@ def test_ties_at_every_half(rule: Requantize) -> None:
 @pytest.mark.parametrize("activation", [INT8, UINT8, INT16, UINT16])
 def test_products_with_16_bit_weights(activation: ElementType, weight: ElementType) -> None:
     generator = np.random.default_rng(2)
-    low, high = weight.limits
-    middle = (low + high + 1) // 2
-    weights = generator.integers(-2000, 2000, (5, 3)) + middle
-    outputs = weights.shape[0]
-    constants = {
-        "weights": Constant.of(weights, weight.dtype_name),
-        "bias": Constant.of(generator.integers(-(1 << 20), 1 << 20, outputs), np.int32),
-        "multiplier": Constant.of(np.full(outputs, 3 << 22), np.int32),
-        "shift": Constant.of(np.full(outputs, 36), np.int32),
-        "minimum": Constant.of(np.full(outputs, -32768), np.int32),
-        "maximum": Constant.of(np.full(outputs, 32767), np.int32),
-    }
-    zero_point = sum(activation.limits) // 2
-    instruction = Instruction(
-        name="gemm",
-        kernel=KernelKey(
-            operator="gemm",
-            activation=activation,
-            weight=weight,
-            output=INT16,
-            requantize=Requantize.F32EVEN,
-        ),
-        inputs=("x",),
-        output="y",
-        constants=constants,
-        attributes={
-            "input_zero_point": zero_point,
-            "weight_zero_point": middle,
-            "output_zero_point": 5,
-        },
-        weight_grid=grid(1.0, weight),
+    middle = (sum(weight.limits) + 1) // 2
+    program = matrix_program(
+        Requantize.F32EVEN,
+        generator.integers(-2000, 2000, (5, 3)) + middle,
+        activation=activation,
+        weight=weight,
+        bias=generator.integers(-(1 << 20), 1 << 20, 5),
+        multiplier=np.full(5, 3 << 22),
+        shift=np.full(5, 36),
+        input_zero_point=sum(activation.limits) // 2,
+        weight_zero_point=middle,
     )
-    program = IntegerProgram(
-        target="test",
-        inputs=("x",),
-        outputs=("y",),
-        tensors={
-            "x": Tensor(name="x", shape=(None, 3), grid=grid(1.0, activation)),
-            "y": Tensor(name="y", shape=(None, outputs), grid=grid(1.0, INT16)),
-        },
-        instructions=(instruction,),
-        origin=ORIGIN,
-    )
-    shape = (200, 3)
-    x = generator.integers(*activation.limits, shape, activation.dtype_name, endpoint=True)
+    shape, dtype = (200, 3), activation.dtype_name
+    x = generator.integers(*activation.limits, shape, dtype, endpoint=True)
     for optimize in (True, False):
         assert_same(program, {"x": x}, optimize)
 
@@ -219,46 +208,18 @@ def test_products_with_16_bit_weights(activation: ElementType, weight: ElementTy
 def test_extreme_codes_and_weights_do_not_saturate_a_product(
     activation: ElementType, weight: ElementType
 ) -> None:
-    # Pairs of such products exceed 16 bits: the sum that x86's vpmaddubsw clips.
+    # A pair of such products exceeds 16 bits: the sum that x86's vpmaddubsw clips.
     depth = 64
-    constants = {
-        "weights": Constant.of(
-            np.repeat(np.array(weight.limits), depth).reshape(2, depth), weight.dtype_name
-        ),
-        "bias": Constant.of([0, 0], np.int32),
-        "multiplier": Constant.of([1 << 23, 1 << 23], np.int32),
-        "shift": Constant.of([31, 31], np.int32),
-        "minimum": Constant.of([-32768, -32768], np.int32),
-        "maximum": Constant.of([32767, 32767], np.int32),
-    }
-    instruction = Instruction(
-        name="gemm",
-        kernel=KernelKey(
-            operator="gemm",
-            activation=activation,
-            weight=weight,
-            output=INT16,
-            requantize=Requantize.F32EVEN,
-        ),
-        inputs=("x",),
-        output="y",
-        constants=constants,
-        attributes={"input_zero_point": 0, "weight_zero_point": 0, "output_zero_point": 0},
-        weight_grid=grid(1.0, weight),
+    codes, weights = np.array(activation.limits), np.array(weight.limits)
+    program = matrix_program(
+        Requantize.F32EVEN,
+        np.repeat(weights, depth).reshape(2, depth),
+        activation=activation,
+        weight=weight,
+        bias=np.zeros(2),
+        multiplier=np.full(2, 1 << 23),
+        shift=np.full(2, 31),
     )
-    program = IntegerProgram(
-        target="test",
-        inputs=("x",),
-        outputs=("y",),
-        tensors={
-            "x": Tensor(name="x", shape=(2, depth), grid=grid(1.0, activation)),
-            "y": Tensor(name="y", shape=(2, 2), grid=grid(1.0, INT16)),
-        },
-        instructions=(instruction,),
-        origin=ORIGIN,
-    )
-    x = np.repeat(np.array(activation.limits), depth).reshape(2, depth)
-    codes = x.astype(activation.dtype_name)
-    products = np.array(activation.limits)[:, None] * np.array(weight.limits)[None, :]
-    expected = np.rint(products * depth / 256)
-    assert np.array_equal(run_onnxruntime(program, {"x": codes})["y"], expected)
+    x = np.repeat(codes, depth).reshape(2, depth).astype(activation.dtype_name)
+    expected = np.rint(np.outer(codes, weights) * depth / 256)
+    assert np.array_equal(run_onnxruntime(program, {"x": x})["y"], expected)
