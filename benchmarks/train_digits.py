@@ -4,7 +4,8 @@ The network has what makes MobileNets hard to quantize: a few channels carry a s
 small variance, so folding the BatchNorm that follows multiplies their depthwise filters a
 hundredfold, and one 8-bit range for the whole tensor rounds the other channels away. They are
 only badly scaled: cross-layer equalization undoes it. The imbalance comes from the uneven
-start of some BatchNorm scales, which are then trained like all else. Needs ``intlower[train]``.
+start of some BatchNorm scales, which are then trained like all else. Of seeds 0 to 5 this is
+one where 8-bit activations alone cost nothing. Needs ``intlower[train]``.
 """
 
 from collections.abc import Callable
@@ -178,7 +179,6 @@ def main() -> None:
     split = train_test_split(images, labels, test_size=360, stratify=labels, random_state=0)
     seen, held_out, seen_labels, held_out_labels = map(np.asarray, split)
     network = train(torch.from_numpy(seen), torch.from_numpy(seen_labels))
-    DEMO.mkdir(exist_ok=True)
     onnx.save(to_onnx(network), DEMO / "digits.onnx")
     np.savez_compressed(DEMO / "digits.npz", image=held_out, labels=held_out_labels)
     models = {"float": onnx.load(DEMO / "digits.onnx")}

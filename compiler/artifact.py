@@ -43,7 +43,7 @@ from intlower.compiler.program import Attribute, Instruction, IntegerProgram, Te
 from intlower.kernels.signature import ElementType, KernelKey
 
 PRODUCER = "intlower"
-# The newest that onnxruntime 1.17 reads; functions need 8.
+# Functions with attributes need 8; onnxruntime 1.20, the oldest that we run on, reads up to 10.
 IR_VERSION = 9
 # Protocol buffers hold no more.
 LARGEST_FILE = (1 << 31) - 1
@@ -120,6 +120,8 @@ def parse(data: bytes) -> IntegerProgram:
     except (CalibrationError, ValueError) as error:
         # No grid, no kernel's name, or text that is not UTF-8.
         raise ArtifactError(f"altered: {error}", _MADE_ANEW) from error
+    except ArtifactError as error:
+        raise ArtifactError(str(error), error.hint or _MADE_ANEW) from error
     return program
 
 
@@ -230,16 +232,14 @@ def _tensors(graph: GraphProto, metadata: Metadata) -> dict[str, Tensor]:
     tensors = {}
     for value in (*graph.input, *graph.output, *graph.value_info):
         if value.name not in metadata.grids:
-            raise ArtifactError(f"tensor {value.name!r} has no grid", _MADE_ANEW)
+            raise ArtifactError(f"tensor {value.name!r} has no grid")
         shape = tuple(
             None if dimension.dim_param else dimension.dim_value
             for dimension in value.type.tensor_type.shape.dim
         )
         size = math.prod(1 if d is None else d for d in shape)
         if not shape or not 1 <= size <= LARGEST_TENSOR:
-            raise ArtifactError(
-                f"tensor {value.name!r} has the impossible shape {shape}", _MADE_ANEW
-            )
+            raise ArtifactError(f"tensor {value.name!r} has the impossible shape {shape}")
         grid = metadata.grids[value.name]
         tensors[value.name] = Tensor(name=value.name, shape=shape, grid=grid)
     return tensors
@@ -249,15 +249,14 @@ def _constant(tensor: TensorProto) -> Constant:
     """Return an initializer's array; its size is what the file holds, not what it claims."""
     codes = {tensor_type(element.dtype_name): element.dtype_name for element in ElementType}
     if tensor.data_type not in codes:
-        raise ArtifactError(f"constant {tensor.name!r} is not of an integer type", _MADE_ANEW)
+        raise ArtifactError(f"constant {tensor.name!r} is not of an integer type")
     if tensor.data_location != TensorProto.DEFAULT or tensor.external_data:
-        raise ArtifactError(f"constant {tensor.name!r} is kept outside the file", _MADE_ANEW)
+        raise ArtifactError(f"constant {tensor.name!r} is kept outside the file")
     dtype = np.dtype(codes[tensor.data_type])
     shape = tuple(tensor.dims)
     if min(shape, default=1) < 1 or math.prod(shape) * dtype.itemsize != len(tensor.raw_data):
         raise ArtifactError(
-            f"constant {tensor.name!r} of shape {list(shape)} has {len(tensor.raw_data)} bytes",
-            _MADE_ANEW,
+            f"constant {tensor.name!r} of shape {list(shape)} has {len(tensor.raw_data)} bytes"
         )
     stored = np.frombuffer(tensor.raw_data, dtype.newbyteorder("<"))
     return Constant(stored.astype(dtype).reshape(shape))
@@ -274,11 +273,11 @@ def _instruction(
     kernel = kernel.with_variant("")
     if arity < 1 or function_name(kernel, arity) != node.op_type:
         raise ArtifactError(
-            f"{node.name}: {node.op_type} does not take {len(node.input)} inputs", _MADE_ANEW
+            f"{node.name}: {node.op_type} does not take {len(node.input)} inputs"
         )
     missing = [name for name in node.input[arity:] if name not in constants]
     if missing or len(node.output) != 1:
-        raise ArtifactError(f"{node.name}: its constants or its output are missing", _MADE_ANEW)
+        raise ArtifactError(f"{node.name}: its constants or its output are missing")
     return Instruction(
         name=node.name,
         kernel=kernel,
@@ -311,18 +310,13 @@ def _require_equal(actual: ModelProto, expected: ModelProto) -> None:
     for function in actual.functions:
         if functions.get(function.name) != function:
             raise ArtifactError(
-                f"altered: function {function.name!r} is not what this version writes",
-                _MADE_ANEW,
+                f"altered: function {function.name!r} is not what this version writes"
             )
     for node, same in zip(actual.graph.node, expected.graph.node, strict=True):
         if node != same:
-            raise ArtifactError(
-                f"altered: node {node.name!r} is not what its instruction says", _MADE_ANEW
-            )
+            raise ArtifactError(f"altered: node {node.name!r} is not what its instruction says")
     if actual != expected:
-        raise ArtifactError(
-            "altered: something is in the file that its program does not need", _MADE_ANEW
-        )
+        raise ArtifactError("altered: something is in the file that its program does not need")
 
 
 def _write_atomically(data: bytes, path: Path) -> None:

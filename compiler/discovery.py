@@ -45,7 +45,7 @@ def load_target(name: str) -> Target:
     if not isinstance(target, Target) or target.spec.name != name:
         raise TargetError(
             f"{found[name][0].value!r} of {providers[0]!r} is not a target called {name!r}",
-            "an entry point names an object with spec, passes() and lower()",
+            "an entry point names an object with spec, recipe() and lower()",
         )
     return target
 

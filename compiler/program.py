@@ -170,6 +170,9 @@ class IntegerProgram:
             raise ArtifactError("the program's outputs or tensors are not all computed")
         if len(set(self.outputs)) != len(self.outputs):
             raise ArtifactError("the program lists an output twice")
+        results = [step.output for step in self.host]
+        if len({*results, *self.tensors}) < len(results) + len(self.tensors):
+            raise ArtifactError("two results of the program have one name")
         for step in self.host:
             if step.operator != "Softmax" or step.input not in self.outputs:
                 raise ArtifactError(

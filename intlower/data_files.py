@@ -131,7 +131,7 @@ def _read_array(stream: IO[bytes], size_bytes: int, where: str) -> Array:
         view[filled : filled + len(chunk)] = np.frombuffer(chunk, np.uint8)
         filled += len(chunk)
     shaped = array.reshape(shape[::-1]).T if fortran_order else array.reshape(shape)
-    return np.ascontiguousarray(shaped.astype(dtype.newbyteorder("="), copy=False))
+    return np.asarray(shaped, dtype.newbyteorder("="), order="C")
 
 
 def fit_inputs(
@@ -185,6 +185,19 @@ def fit_inputs(
             "give every input the same first size",
         )
     return fitted
+
+
+def fit_samples(arrays: Mapping[str, Array], source: str) -> dict[str, Array]:
+    """Return a file's arrays but the labels, proved to be samples of some model: float32, finite, equally many.
+
+    Raises:
+        DataError: see `fit_inputs`.
+    """
+    samples = {name: array for name, array in arrays.items() if name != LABELS}
+    any_size: dict[str, Shape] = {
+        name: (None,) * max(array.ndim, 1) for name, array in samples.items()
+    }
+    return fit_inputs(samples, any_size, source)
 
 
 def _fit_input(array: Array, expected: Shape, where: str, code: np.dtype[Any] | None) -> Array:
@@ -261,6 +274,13 @@ def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
     Raises:
         OSError: the file cannot be written.
     """
+    try:
+        _write_atomically(path, arrays)
+    except OSError as error:  # name the file that was asked for, not the temporary one
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _write_atomically(path: Path, arrays: Mapping[str, Array]) -> None:
     descriptor, temporary = tempfile.mkstemp(dir=path.resolve().parent, suffix=".npz")
     try:
         with os.fdopen(descriptor, "wb") as stream, zipfile.ZipFile(stream, "w") as archive:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import click
 
-from intlower.compiler.errors import IntlowerError, SimulationMismatch
+from intlower.compiler.errors import DataError, IntlowerError, SimulationMismatch
 
 CHECK_FAILED = 1
 BAD_INPUT = 2
@@ -16,6 +16,7 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells count
 _OS_HINTS = {
     errno.ENOENT: "check the path",
     errno.ENOTDIR: "check the path: a part of it is a file, not a folder",
+    errno.EINVAL: "name an ordinary file",
     errno.EISDIR: "name a file, not a folder",
     errno.EACCES: "choose a path that you may read and write",
     errno.EPERM: "choose a path that you may read and write",
@@ -67,7 +68,7 @@ def describe(error: BaseException) -> Failure:
             return Failure(
                 type=kind,
                 message=one_line(str(error)),
-                hint=one_line(error.hint) or "see 'intlower --help'",
+                hint=one_line(error.hint) or _default_hint(error),
                 exit_code=CHECK_FAILED if isinstance(error, SimulationMismatch) else BAD_INPUT,
             )
         case MemoryError():
@@ -90,6 +91,12 @@ def describe(error: BaseException) -> Failure:
                 message=one_line(f"internal error: {kind}: {error}".rstrip(": ")),
                 hint="this is a defect of intlower: run again with --traceback and report it",
             )
+
+
+def _default_hint(error: IntlowerError) -> str:
+    if isinstance(error, DataError):
+        return "give one array for each input of the model, under its name and in its shape"
+    return "see 'intlower --help'"
 
 
 def one_line(text: str) -> str:

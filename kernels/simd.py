@@ -2,7 +2,7 @@
 
 `tile` is plain Numba loops for the portable instruction set, and LLVM code written here for the others: around the
 vector instruction that sums pairs of 16-bit or fours of 8-bit products, accumulators stay in registers for the whole
-sum. All arithmetic is modulo 2**32, as the instructions have it; none of them saturates.
+sum.
 """
 
 from __future__ import annotations
@@ -11,13 +11,20 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.extending import intrinsic, overload
 
 from intlower.kernels.isa import Isa, IsaType
-
-WORD = ir.IntType(32)
-INDEX = ir.IntType(64)
+from intlower.kernels.vectors import (
+    INDEX,
+    WORD,
+    advance,
+    data_pointer,
+    load,
+    splat,
+    store,
+    sum_products,
+)
 
 
 def isa_rows(isa: Any) -> Any:
@@ -183,23 +190,38 @@ def _emit_tile(
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = [
-            context.make_array(signature.args[i])(context, builder, arguments[i]).data
-            for i in (1, 2)
+            data_pointer(context, builder, signature.args[i], arguments[i]) for i in (1, 2)
         ]
-        _tile_switch(builder, isa.isa, data[0], data[1], list(arguments[3:]))
+        _tile_switch(builder, isa.isa, data[0], data[1], *arguments[3:])
         return context.get_dummy_value()
 
     return signature, generate
 
 
 def _tile_switch(
-    builder: Any, isa: Isa, arena: Any, constants: Any, arguments: list[Any]
+    builder: Any,
+    isa: Isa,
+    arena: Any,
+    constants: Any,
+    packed: Any,
+    packed_stride: Any,
+    weights: Any,
+    bias: Any,
+    words: Any,
+    sums: Any,
+    sums_stride: Any,
+    rows: Any,
+    columns: Any,
+    fours: Any,
 ) -> None:
     """Emit one loop for each number of rows and of vectors, and the jump to the right one."""
-    packed, packed_stride, weights, bias, words, sums, sums_stride, rows, columns, fours = arguments
     vectors = builder.udiv(columns, INDEX(isa.lanes))
     choice = builder.add(builder.mul(vectors, INDEX(16)), rows)
     choice = builder.add(builder.mul(builder.zext(fours, INDEX), INDEX(256)), choice)
+    first_row = advance(builder, arena, packed)
+    first_sum = advance(builder, arena, sums)
+    panel = advance(builder, constants, weights)
+    biases = advance(builder, constants, bias)
     done = builder.append_basic_block("tile_done")
     switch = builder.switch(choice, done)
     for operands in (False, True) if isa.fours else (False,):
@@ -209,32 +231,24 @@ def _tile_switch(
                 number = operands * 256 + vector_count * 16 + row_count
                 switch.add_case(INDEX(number), block)
                 builder.position_at_end(block)
-                _tile_loop(
+                results = _tile_loop(
                     builder,
                     isa,
                     operands,
                     row_count,
                     vector_count,
-                    [
-                        _advance(
-                            builder,
-                            arena,
-                            builder.add(packed, builder.mul(packed_stride, INDEX(r))),
-                        )
-                        for r in range(row_count)
-                    ],
-                    _advance(builder, constants, weights),
-                    _advance(builder, constants, bias),
+                    first_row,
+                    packed_stride,
+                    panel,
+                    biases,
                     words,
-                    [
-                        _advance(
-                            builder,
-                            arena,
-                            builder.add(sums, builder.mul(sums_stride, INDEX(r))),
-                        )
-                        for r in range(row_count)
-                    ],
                 )
+                for r, result in enumerate(results):
+                    target = advance(builder, first_sum, builder.mul(sums_stride, INDEX(r)))
+                    for v, value in enumerate(result):
+                        store(
+                            builder, value, advance(builder, target, INDEX(v * isa.lanes * 4))
+                        )
                 builder.branch(done)
     builder.position_at_end(done)
 
@@ -245,109 +259,59 @@ def _tile_loop(
     fours: bool,
     rows: int,
     vectors: int,
-    packed: list[Any],
+    packed: Any,
+    packed_stride: Any,
     weights: Any,
     bias: Any,
     words: Any,
-    sums: list[Any],
-) -> None:
-    """Emit the loop over words for one shape of tile."""
+) -> list[list[Any]]:
+    """Emit the loop over words for one shape of tile; return the accumulators, by row and vector.
+
+    Every third row has a moving pointer, and the two after it are addressed from it by the stride and its double:
+    x86 adds those at no cost.
+    """
     vector = ir.VectorType(WORD, isa.lanes)
     size = isa.lanes * 4
     start = builder.block
-    biases = [_load(builder, bias, INDEX(v * size), vector) for v in range(vectors)]
+    anchors = [
+        advance(builder, packed, builder.mul(packed_stride, INDEX(r)))
+        for r in range(0, rows, 3)
+    ]
+    strides = [INDEX(0), packed_stride, builder.mul(packed_stride, INDEX(2))]
+    initial = [
+        load(builder, advance(builder, bias, INDEX(v * size)), vector) for v in range(vectors)
+    ]
     loop = builder.append_basic_block("words")
     end = builder.append_basic_block("words_done")
     builder.branch(loop)
     builder.position_at_end(loop)
-    word = builder.phi(INDEX)
-    word.add_incoming(INDEX(0), start)
+    remaining = builder.phi(INDEX)
+    remaining.add_incoming(words, start)
+    panel = builder.phi(weights.type)
+    panel.add_incoming(weights, start)
+    moving = [builder.phi(packed.type) for _ in anchors]
+    for pointer, anchor in zip(moving, anchors, strict=True):
+        pointer.add_incoming(anchor, start)
     accumulators = [[builder.phi(vector) for _ in range(vectors)] for _ in range(rows)]
-    for row in accumulators:
-        for phi, initial in zip(row, biases, strict=True):
-            phi.add_incoming(initial, start)
-    base = builder.mul(word, INDEX(vectors * size))
     columns = [
-        _load(builder, weights, builder.add(base, INDEX(v * size)), vector)
-        for v in range(vectors)
+        load(builder, advance(builder, panel, INDEX(v * size)), vector) for v in range(vectors)
     ]
-    offset = builder.mul(word, INDEX(4))
+    results: list[list[Any]] = []
     for r in range(rows):
-        splat = _splat(builder, _load(builder, packed[r], offset, WORD), vector)
+        pointer = advance(builder, moving[r // 3], strides[r % 3])
+        word = splat(builder, load(builder, pointer, WORD), isa.lanes)
+        results.append([])
         for v in range(vectors):
-            result = sum_products(
-                builder, isa, fours, accumulators[r][v], splat, columns[v]
-            )
-            accumulators[r][v].add_incoming(result, loop)
-    following = builder.add(word, INDEX(1))
-    word.add_incoming(following, loop)
-    builder.cbranch(builder.icmp_signed("<", following, words), loop, end)
+            accumulator = accumulators[r][v]
+            result = sum_products(builder, isa, fours, accumulator, word, columns[v])
+            accumulator.add_incoming(initial[v], start)
+            accumulator.add_incoming(result, loop)
+            results[r].append(result)
+    for pointer in moving:
+        pointer.add_incoming(advance(builder, pointer, INDEX(4)), loop)
+    panel.add_incoming(advance(builder, panel, INDEX(vectors * size)), loop)
+    following = builder.sub(remaining, INDEX(1))
+    remaining.add_incoming(following, loop)
+    builder.cbranch(builder.icmp_signed("!=", following, INDEX(0)), loop, end)
     builder.position_at_end(end)
-    for r in range(rows):
-        for v in range(vectors):
-            result = dict((block, value) for value, block in accumulators[r][v].incomings)[loop]
-            pointer = _typed(builder, _advance(builder, sums[r], INDEX(v * size)), vector)
-            builder.store(result, pointer, align=1)
-
-
-def sum_products(
-    builder: Any, isa: Isa, fours: bool, accumulator: Any, activations: Any, weights: Any
-) -> Any:
-    """Emit accumulator + the sum of products within each 32-bit lane.
-
-    Args:
-        builder: llvmlite's.
-        isa: chooses the instruction.
-        fours: 8-bit fours (activations unsigned unless isa.signed_fours, weights signed), else signed 16-bit pairs.
-        accumulator: <lanes x i32>.
-        activations: <lanes x i32>, operands as they lie in memory.
-        weights: alike.
-    """
-    bits = 8 if fours else 16
-    operands = ir.VectorType(ir.IntType(bits), isa.lanes * 32 // bits)
-    a, b = builder.bitcast(activations, operands), builder.bitcast(weights, operands)
-    vector = accumulator.type
-    width = isa.lanes * 32
-    if isa.native and isa.name == "avx2":
-        pairs = _call(builder, "llvm.x86.avx2.pmadd.wd", vector, a, b)
-        return builder.add(accumulator, pairs)
-    if isa.native and isa.name in ("avxvnni", "avx512vnni"):
-        name = f"llvm.x86.avx512.{'vpdpbusd' if fours else 'vpdpwssd'}.{width}"
-        return _call(builder, name, vector, accumulator, a, b)
-    if isa.native and isa.name == "neon" and fours:
-        return _call(builder, "llvm.aarch64.neon.sdot.v4i32.v16i8", vector, accumulator, a, b)
-    wide = ir.VectorType(WORD, operands.count)
-    extend = builder.zext if fours and not isa.signed_fours else builder.sext
-    products = builder.mul(extend(a, wide), builder.sext(b, wide))
-    step = 32 // bits
-    for part in range(step):
-        indices = [lane * step + part for lane in range(isa.lanes)]
-        mask = ir.Constant(vector, indices)
-        chosen = builder.shuffle_vector(products, ir.Constant(wide, ir.Undefined), mask)
-        accumulator = builder.add(accumulator, chosen)
-    return accumulator
-
-
-def _call(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
-    function_type = ir.FunctionType(result, [argument.type for argument in arguments])
-    function = cgutils.get_or_insert_function(builder.module, function_type, name)
-    return builder.call(function, arguments)
-
-
-def _advance(builder: Any, pointer: Any, offset: Any) -> Any:
-    return builder.gep(pointer, [offset])
-
-
-def _typed(builder: Any, pointer: Any, typ: Any) -> Any:
-    return builder.bitcast(pointer, typ.as_pointer())
-
-
-def _load(builder: Any, pointer: Any, offset: Any, typ: Any) -> Any:
-    # align=1: offsets of packed rows are multiples of four only
-    return builder.load(_typed(builder, _advance(builder, pointer, offset), typ), align=1)
-
-
-def _splat(builder: Any, value: Any, vector: Any) -> Any:
-    undefined = ir.Constant(vector, ir.Undefined)
-    single = builder.insert_element(undefined, value, WORD(0))
-    return builder.shuffle_vector(single, undefined, ir.Constant(vector, [0] * vector.count))
+    return results

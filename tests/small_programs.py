@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from intlower.compiler.constant import Constant
 from intlower.compiler.grid import UniformGrid
@@ -60,7 +61,7 @@ def weighted_constants(
     weights: Any, dtype: str, multiplier: int, shift: int, *, seed: int = 0
 ) -> dict[str, Constant]:
     """Return the constants of a conv2d or gemm, the same scale and full clamps for each int8 output."""
-    array = np.asarray(weights).astype(dtype)
+    array: NDArray[Any] = np.asarray(weights).astype(dtype)
     outputs = array.shape[0]
     bias = np.random.default_rng(seed).integers(-500, 500, outputs)
     per_channel = {
@@ -90,7 +91,7 @@ def classifier(batch: int | None = None) -> IntegerProgram:
         "logits": (3,),
     }
     scales = dict(zip(shapes, (0.1, 0.2, 0.2, 0.3, 0.05, 0.05, 0.017), strict=True))
-    float32_half, float32_shift = 3 << 22, 31
+    multiplier = 3 << 22
     instructions = (
         instruction(
             "conv2d_s8_s8c_s8__f32even",
@@ -100,8 +101,8 @@ def classifier(batch: int | None = None) -> IntegerProgram:
             constants=weighted_constants(
                 generator.integers(-127, 127, (4, 2, 3, 3)),
                 "int8",
-                float32_half,
-                float32_shift,
+                multiplier,
+                32,
             ),
             weight_grid=grid([0.01, 0.02, 0.03, 1 / 3], int8, axis=0),
             strides=(1, 1),
@@ -127,7 +128,7 @@ def classifier(batch: int | None = None) -> IntegerProgram:
             "residual",
             ("pooled", "pooled"),
             "sum",
-            multiplier=(float32_half, float32_half),
+            multiplier=(multiplier, multiplier),
             shift=(24, 25),
             left_shift=0,
             input_zero_points=(-5, -5),
@@ -141,8 +142,8 @@ def classifier(batch: int | None = None) -> IntegerProgram:
             ("sum",),
             "mean",
             constants={
-                "multiplier": Constant.of([[float32_half]], np.int32),
-                "shift": Constant.of([[26]], np.int32),
+                "multiplier": Constant.of([[multiplier]], np.int32),
+                "shift": Constant.of([[27]], np.int32),
             },
             kernel_shape=(3, 3),
             strides=(1, 1),
@@ -159,7 +160,7 @@ def classifier(batch: int | None = None) -> IntegerProgram:
             ("flat",),
             "logits",
             constants=weighted_constants(
-                generator.integers(-127, 127, (3, 4)), "int8", float32_half, 30
+                generator.integers(-127, 127, (3, 4)), "int8", multiplier, 31
             ),
             weight_grid=grid(0.004, int8),
             input_zero_point=0,

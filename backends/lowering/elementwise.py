@@ -8,8 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.backends.lowering.builder import ProgramBuilder
-from intlower.backends.lowering.scales import align_float32_scales, factor_of, integer_scale
-from intlower.compiler.errors import UnsupportedByTarget
+from intlower.backends.lowering.scales import (
+    align_float32_scales,
+    factor_of,
+    integer_scale,
+    prove_left_shift,
+)
+from intlower.compiler.errors import ScaleOutOfRange, UnsupportedByTarget
 from intlower.compiler.graph import Node
 from intlower.compiler.grid import UniformGrid
 from intlower.compiler.operators import Activation, Clip, Concat, Relu, Softmax, normalize_axis
@@ -17,8 +22,11 @@ from intlower.compiler.program import HostStep
 from intlower.compiler.spec import SoftmaxRule
 from intlower.kernels.signature import Requantize
 
-# Fraction bits kept in a sum of 8-bit codes, equation (13); TFLite's choice for int8.
+# Fraction bits kept in a sum of 8-bit codes, equation (13); TFLite's choice for int8. Wider codes keep fewer.
 SUM_LEFT_SHIFT = 20
+
+# Codes less zero points, shifted left, stay below 2**30, equation (13).
+SUM_BITS = 29
 
 # Fraction bits of the softmax's table of exponentials: entries stay below 2**24 and sums below 2**53.
 SOFTMAX_FRACTION_BITS = 22
@@ -47,12 +55,18 @@ def lower_add(builder: ProgramBuilder, node: Node) -> None:
         left_shift = 0
     else:
         twice = 2 * max(a_scale, b_scale)
-        left_shift = SUM_LEFT_SHIFT
+        left_shift = min(SUM_LEFT_SHIFT, SUM_BITS - builder.spec.activations.bits)
         scales = (
             scale(a_scale, twice),
             scale(b_scale, twice),
             scale(twice, y_scale * (1 << left_shift)),
         )
+        if scales[2][1] < 31:
+            raise ScaleOutOfRange(
+                f"{node.name}: the sum's scale is too small for its summands, in fixed point with "
+                f"{left_shift} fraction bits",
+                "the output's range is far below what the inputs can produce; check the calibration",
+            )
     low, high = builder.activation_codes(node.activation, target)
     builder.emit(
         "add",
@@ -114,6 +128,8 @@ def requantize(
     rule = builder.spec.requantize
     factor = factor_of(rule, (float(origin.scale.array),), float(target.scale.array))
     multiplier, shift = integer_scale(rule, factor, name)
+    reach = max(abs(limit - origin.zero_point) for limit in origin.limits)
+    prove_left_shift(rule, reach, shift, name)
     low, high = builder.activation_codes(activation, target)
     builder.emit(
         "requantize",
@@ -135,11 +151,13 @@ def lower_softmax(builder: ProgramBuilder, node: Node) -> None:
     """Leave a final softmax to the host, or emit it as an integer table, as the target does.
 
     Raises:
-        UnsupportedByTarget: the target leaves softmax to the host, and the graph goes on after it.
+        UnsupportedByTarget: the target leaves softmax to the host, and the graph goes on after it; or it runs along the batch.
     """
     assert isinstance(node.operator, Softmax)  # the caller matched it
     source = node.inputs[0]
     axis = normalize_axis(node.operator.axis, len(builder.shape(source)))
+    if axis == 0:
+        raise UnsupportedByTarget(f"{node.name}: a softmax along the batch has no integer form")
     if builder.spec.softmax is SoftmaxRule.HOST:
         if builder.graph.consumers()[node.output]:
             raise UnsupportedByTarget(

@@ -147,12 +147,19 @@ def _lower_pad(builder: ProgramBuilder, node: Node, operator: Pad) -> None:
     if operator.pads[0] or operator.pads[rank]:
         raise UnsupportedByTarget(f"{node.name}: the batch cannot be padded")
     grid = builder.define_value(node.output)
+    code = int(grid.quantize(operator.value))
+    if abs(float(grid.dequantize(code)) - operator.value) > float(grid.scale.array):
+        low, high = grid.real_limits
+        raise UnsupportedByTarget(
+            f"{node.name}: it pads with {operator.value}, outside its input's range [{low:.6g}, {high:.6g}]",
+            "pad with a value that the input can have",
+        )
     builder.emit(
         "pad",
         name=node.name,
         inputs=(node.inputs[0],),
         output=node.output,
-        attributes={"pads": operator.pads, "value": int(grid.quantize(operator.value))},
+        attributes={"pads": operator.pads, "value": code},
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.backends.lowering.builder import ProgramBuilder
-from intlower.backends.lowering.scales import factor_of, integer_scale
+from intlower.backends.lowering.scales import factor_of, integer_scale, prove_left_shift
 from intlower.compiler.graph import Node
 from intlower.compiler.operators import AveragePool, GlobalAveragePool, MaxPool, known
 
@@ -39,6 +39,9 @@ def lower_average_pool(builder: ProgramBuilder, node: Node) -> None:
         )
         for count in np.unique(counts)
     }
+    reach = max(abs(limit - source.zero_point) for limit in source.limits)
+    for count, (_, shift) in scales.items():
+        prove_left_shift(rule, reach * count, shift, node.name)
     low, high = builder.activation_codes(node.activation, target)
     builder.emit(
         "average_pool",

@@ -75,6 +75,26 @@ def _q31_scale(factor: float, where: str) -> tuple[int, int]:
     return multiplier, shift
 
 
+def prove_left_shift(rule: Requantize, bound: int, shift: int, where: str) -> None:
+    """Prove that equation (11)'s left shift keeps an accumulator in 32 bits.
+
+    Args:
+        rule: of the requantization.
+        bound: the greatest magnitude of the accumulator.
+        shift: of the scale.
+        where: for the message.
+
+    Raises:
+        ScaleOutOfRange: it does not.
+    """
+    if rule is Requantize.MUL31DOUBLE and bound << max(31 - shift, 0) > (1 << 31) - 1:
+        raise ScaleOutOfRange(
+            f"{where}: its scale exceeds 1 and its sums, up to {bound:_}, would not fit 32 bits "
+            "after the left shift",
+            "the output's range is far below what the inputs can produce; check the calibration",
+        )
+
+
 def align_float32_scales(
     scales: tuple[tuple[int, int], tuple[int, int]],
 ) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -10,14 +10,18 @@ from numpy.typing import NDArray
 from intlower.backends.lowering.builder import ProgramBuilder
 from intlower.backends.lowering.correction import corrected_bias
 from intlower.backends.lowering.rounding import round_weights
-from intlower.backends.lowering.scales import factor_of, integer_scale, round_bias
-from intlower.compiler.errors import AccumulatorOverflow, ScaleOutOfRange
+from intlower.backends.lowering.scales import (
+    factor_of,
+    integer_scale,
+    prove_left_shift,
+    round_bias,
+)
+from intlower.compiler.errors import AccumulatorOverflow
 from intlower.compiler.graph import Node
 from intlower.compiler.grid import UniformGrid
 from intlower.compiler.operators import Conv
 from intlower.compiler.program import Attribute
 from intlower.compiler.spec import TargetSpec
-from intlower.kernels.signature import Requantize
 
 
 def lower_weighted(builder: ProgramBuilder, node: Node) -> None:
@@ -50,7 +54,11 @@ def lower_weighted(builder: ProgramBuilder, node: Node) -> None:
 
     target = builder.define_value(node.output)
     scales = _channel_scales(builder, node, source, weight_grid, target, outputs)
-    _prove_left_shift(builder, node, scales, lowest, highest)
+    for channel, ((_, shift), least, greatest) in enumerate(
+        zip(scales, lowest, highest, strict=True)
+    ):
+        bound = max(-least, greatest)
+        prove_left_shift(spec.requantize, bound, shift, f"{node.name}, channel {channel}")
     low, high = builder.channel_codes(node.activation, target, outputs)
     operator = node.operator
     window: dict[str, Attribute] = (
@@ -183,24 +191,3 @@ def _channel_scales(
         )
         for channel, w_scale in enumerate(scales)
     ]
-
-
-def _prove_left_shift(
-    builder: ProgramBuilder,
-    node: Node,
-    scales: list[tuple[int, int]],
-    lowest: list[int],
-    highest: list[int],
-) -> None:
-    """Prove that equation (11)'s left shift keeps the accumulator in 32 bits."""
-    if builder.spec.requantize is Requantize.F32EVEN:
-        return
-    for channel, ((_, shift), low, high) in enumerate(
-        zip(scales, lowest, highest, strict=True)
-    ):
-        if max(-low, high) << max(31 - shift, 0) > (1 << 31) - 1:
-            raise ScaleOutOfRange(
-                f"{node.name}, channel {channel}: its scale exceeds 1 and its sums, up to "
-                f"{max(-low, high):_}, would not fit 32 bits after the left shift",
-                "the output's range is far below what the inputs can produce; check the calibration",
-            )

@@ -70,7 +70,7 @@ def calibrate(
         ranges = ranges_from_samples(
             graph, samples, method, f"samples ({method.value})", progress
         )
-        count = min(len(array) for array in samples.values())
+        count = len(next(iter(samples.values())))
         summary = f"{count} samples, {method.value}"
         return _calibration(graph, ranges | given, summary)
     inputs = {

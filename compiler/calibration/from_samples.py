@@ -10,9 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.compiler.calibration.ranges import Range
-from intlower.compiler.errors import CalibrationError
+from intlower.compiler.errors import CalibrationError, DataError
 from intlower.compiler.evaluate import evaluate
 from intlower.compiler.graph import Graph
+from intlower.compiler.operators import (
+    Concat,
+    Flatten,
+    Identity,
+    MaxPool,
+    Pad,
+    Reshape,
+    Slice,
+    Softmax,
+)
 
 # Bins of the histogram between a value's least and greatest number.
 BINS = 4096
@@ -42,7 +52,7 @@ def ranges_from_samples(
     """Return the range of every value over samples, in bounded memory.
 
     Percentiles need a second pass: a histogram between the least and the greatest number of the first. The graph's outputs
-    keep min-max: clipping logits costs accuracy, and gains nothing.
+    keep min-max, and so does what a final softmax reads: clipping logits costs accuracy, and gains nothing.
 
     Args:
         graph: any.
@@ -55,6 +65,7 @@ def ranges_from_samples(
         CalibrationError: a value is not finite.
         DataError: the samples do not fit the graph's inputs.
     """
+    _check_counts(graph, samples)
     limits: dict[str, tuple[float, float]] = {}
     for values in _batches(graph, samples, progress):
         for name, array in values.items():
@@ -66,9 +77,8 @@ def ranges_from_samples(
             low, high = limits.get(name, (np.inf, -np.inf))
             limits[name] = min(low, float(array.min())), max(high, float(array.max()))
     if method is Method.PERCENTILE:
-        histograms = {
-            name: np.zeros(BINS, np.int64) for name in limits if name not in graph.outputs
-        }
+        final = _final_values(graph)
+        histograms = {name: np.zeros(BINS, np.int64) for name in limits if name not in final}
         for values in _batches(graph, samples, progress):
             for name, histogram in histograms.items():
                 histogram += np.histogram(values[name], BINS, limits[name])[0]
@@ -77,13 +87,42 @@ def ranges_from_samples(
     return {name: Range(low, high, source) for name, (low, high) in limits.items()}
 
 
+def _final_values(graph: Graph) -> set[str]:
+    """Return the graph's outputs and the values that reach one through operators that keep numbers, or a softmax."""
+    final = set(graph.outputs)
+    for node in reversed(graph.nodes):
+        if node.output in final and isinstance(
+            node.operator,
+            Softmax | Flatten | Reshape | Slice | Pad | MaxPool | Concat | Identity,
+        ):
+            final.update(node.inputs)
+    return final
+
+
+def _check_counts(graph: Graph, samples: Mapping[str, NDArray[Any]]) -> None:
+    """Prove that every input has samples, all as many; `evaluate` checks the rest, batch by batch."""
+    counts = {
+        value.name: len(samples[value.name]) for value in graph.inputs if value.name in samples
+    }
+    fixed = next((value.shape[0] for value in graph.inputs if value.shape[0] is not None), 1)
+    if len(counts) < len(graph.inputs) or 0 in counts.values():
+        names = ", ".join(value.name for value in graph.inputs)
+        raise DataError(f"samples are needed for every input of the model: {names}")
+    if len(set(counts.values())) > 1 or any(count % fixed for count in counts.values()):
+        listed = ", ".join(f"{count} of {name!r}" for name, count in counts.items())
+        raise DataError(
+            f"the samples do not make whole batches: {listed}",
+            f"give each input as many, a multiple of {fixed}",
+        )
+
+
 def _batches(
     graph: Graph,
     samples: Mapping[str, NDArray[Any]],
     progress: Callable[[str], None] | None,
 ) -> Iterator[dict[str, NDArray[np.float32]]]:
     names = tuple(graph.values)
-    count = min((len(array) for array in samples.values()), default=0)
+    count = len(next(iter(samples.values())))
     fixed = [value.shape[0] for value in graph.inputs if value.shape[0] is not None]
     size = fixed[0] if fixed else BATCH
     for start in range(0, count, size):

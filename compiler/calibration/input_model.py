@@ -74,7 +74,10 @@ def estimate_input(graph: Graph, name: str) -> InputEstimate | None:
         name: of a graph input.
     """
     for node in graph.nodes:
-        if name not in node.inputs[:1] or node.output not in graph.moments:
+        constant = all(parameter in graph.constants for parameter in node.inputs[1:])
+        if name not in node.inputs[:1] or node.output not in graph.moments or not constant:
+            continue
+        if not graph.moments[node.output].std.array.any():  # every channel is dead
             continue
         if isinstance(node.operator, Gemm) or (
             isinstance(node.operator, Conv) and node.operator.groups == 1

@@ -95,9 +95,17 @@ class Scope:
         """Return the array of a constant, with 0 for the free batch."""
         return self._arrays[name]
 
-    def integers(self, name: str, role: str) -> tuple[int, ...]:
-        """Return a constant list of integers (or one integer, as a list)."""
-        array = self.array(name, role)
+    def integers(
+        self, name: str, role: str, *, batch_dependent: bool = False
+    ) -> tuple[int, ...]:
+        """Return a constant list of integers (or one integer, as a list).
+
+        Args:
+            name: of the constant.
+            role: what it is to the node.
+            batch_dependent: whether 0 may stand for the free batch in it.
+        """
+        array = self.raw_array(name) if batch_dependent else self.array(name, role)
         if array.dtype.kind not in "iu" or array.ndim > 1:
             raise InvalidGraph(f"{name!r} is {array.dtype}{list(array.shape)}, not integers")
         return tuple(int(v) for v in array.reshape(-1))

@@ -34,7 +34,7 @@ def convert_reshape(node: OnnxNode, scope: Scope) -> None:
     """Convert Reshape to a shape that is constant, but for the free batch in front."""
     name = node.input(1)
     if scope.is_batch_dependent(name):
-        shape = tuple(int(d) for d in scope.raw_array(name).reshape(-1))
+        shape = scope.integers(name, "shape", batch_dependent=True)
         if 0 in shape[1:] or scope.shape(node.input(0))[:1] != (None,):
             raise NotSupported("its shape has the free batch elsewhere than in front")
     else:

@@ -46,9 +46,9 @@ def _input_shape(info: onnx.ValueInfoProto, override: Shape | None) -> Shape:
     if not info.type.HasField("tensor_type"):
         raise ModelError(f"input {name!r} is not a tensor, which every input must be")
     if tensor.elem_type not in _FLOAT_TYPES:
-        kind = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
+        kinds = {number: kind.lower() for kind, number in onnx.TensorProto.DataType.items()}
         raise ModelError(
-            f"input {name!r} is of type {kind}, not float32",
+            f"input {name!r} is of type {kinds.get(tensor.elem_type, 'unknown')}, not float32",
             "export the model so that it takes float32",
         )
     declared = _known_dimensions(tensor)

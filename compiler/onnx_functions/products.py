@@ -123,13 +123,10 @@ def _sum_of_products(
     product: ByteProduct,
 ) -> Value:
     """Return the int64 sums of products of numbers given by their bytes, highest first."""
-    terms = [
-        (len(x) - 1 - i + len(w) - 1 - j, product(x[i], w[j], x_zero[i], w_zero[j]))
-        for i in range(len(x))
-        for j in range(len(w))
-    ]
-    weighed = [
-        term.cast("int64") * 256**place if place else term.cast("int64")
-        for place, term in terms
-    ]
-    return sum(weighed[1:], start=weighed[0])
+    terms = []
+    for i in range(len(x)):
+        for j in range(len(w)):
+            term = product(x[i], w[j], x_zero[i], w_zero[j]).cast("int64")
+            place = (len(x) - 1 - i) + (len(w) - 1 - j)
+            terms.append(term * 256**place if place else term)
+    return sum(terms[1:], start=terms[0])

@@ -5,21 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
-from intlower.compiler.operators.shapes import Shape, broadcast, normalize_axis, require_arity
 from numpy.typing import NDArray
 
 from intlower.compiler.constant import Constant
 from intlower.compiler.errors import InvalidGraph
+from intlower.compiler.operators.shapes import Shape, broadcast, normalize_axis, require_arity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relu:
     """max(x, 0)."""
 
-    minimum: float = 0.0
-    maximum: float = math.inf
+    minimum: ClassVar[float] = 0.0
+    maximum: ClassVar[float] = math.inf
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """As x."""

@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from intlower.compiler.operators.shapes import Shape, known, normalize_axis, require_arity
-
 from intlower.compiler.errors import InvalidGraph
+from intlower.compiler.operators.shapes import Shape, known, normalize_axis, require_arity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

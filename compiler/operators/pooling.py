@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from intlower.compiler.errors import InvalidGraph
 from intlower.compiler.operators.shapes import (
     Shape,
     known,
@@ -13,8 +14,6 @@ from intlower.compiler.operators.shapes import (
     require_positive,
     window_size,
 )
-
-from intlower.compiler.errors import InvalidGraph
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,7 +49,7 @@ class Equalize:
     3. *Guard*: no channel's activation may grow past what the tensor's widest channel was before the pass; where it
        would, s_i is raised. Otherwise the trouble moves from the weights into the activations.
     4. A channel without weights on either side keeps s_i = 1.
-    5. Moments follow: mean and std are divided by s_i.
+    5. Moments follow, also of what lies between: mean and std are divided by s_i.
 
     Source: Nagel et al. 2019, Data-Free Quantization Through Weight Equalization and Bias Correction, section 4.1; the
     guard and the exact bounds are ours.
@@ -155,6 +155,23 @@ def _pairs(graph: Graph) -> list[tuple[Node, Node]]:
     return pairs
 
 
+def _between(graph: Graph, first: Node) -> list[str]:
+    """Return the values from a pair's first layer to its second."""
+    values = [first.output]
+    reader = sole_reader(graph, first.output)
+    while reader is not None and _homogeneous(reader):
+        values.append(reader.output)
+        reader = sole_reader(graph, reader.output)
+    return values
+
+
+def _divided(moments: Moments, scale: NDArray[np.float64]) -> Moments:
+    """Return the moments of a value whose channels, or their elements behind a Flatten, are divided."""
+    mean, std = moments.mean.array, moments.std.array
+    spread = np.repeat(scale, len(mean) // len(scale))
+    return Moments.of(mean / spread, std / spread)
+
+
 def _homogeneous(node: Node) -> bool:
     """Case 1: operators that scale with their input, channel by channel."""
     if isinstance(node.activation, Relu) or node.activation is None:
@@ -218,11 +235,9 @@ def _rewritten(
     moments = dict(graph.moments)
     if scale is not None:
         new = replace(new, activation=_scaled_activation(node, scale))
-        if node.output in moments:  # 5
-            known_moments = moments[node.output]
-            moments[node.output] = Moments.of(
-                known_moments.mean.array / scale, known_moments.std.array / scale
-            )
+        for value in _between(graph, node):  # 5
+            if value in moments:
+                moments[value] = _divided(moments[value], scale)
     return graph.edit(
         nodes=replace_nodes(graph, {name: new}), constants=constants, moments=moments
     )

@@ -72,7 +72,7 @@ def compose(first: Activation | None, second: Activation) -> Activation:
     >>> compose(Relu(), Clip(minimum=-1.0, maximum=6.0))
     Clip(minimum=0.0, maximum=6.0)
     >>> compose(Clip(minimum=-1.0), Relu())
-    Relu(minimum=0.0, maximum=inf)
+    Relu()
     """
     if first is None:
         return second

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from intlower.compiler.graph import Graph, Node
+from intlower.compiler.graph import Graph, Moments, Node
 from intlower.compiler.moments import propagate_moments
 from intlower.compiler.operators import Conv, Gemm, activation_bounds
 from intlower.compiler.passes.rewriting import parameter, replace_nodes, with_parameters
@@ -32,7 +32,7 @@ class SilenceChannels:
     4. where c is not 0, with c times the weights' sum added to the bias, if the reader does not pad (a padded zero is not
        c); else the reader is left as it is.
 
-    Readers through other operators are left as they are: the channel still has the value c.
+    Readers through other operators are left as they are: the channel still has the value c. Its moments become c and 0.
     Source: methods of Nagel et al. 2019, appendix; dead channels of MobileNets are commonly reported.
     """
 
@@ -59,7 +59,13 @@ class SilenceChannels:
         weights = weights.copy()
         weights[constant] = 0.0
         bias[constant] = values[constant]
+        recorded = graph.moments[node.output]
+        moments = Moments.of(
+            np.where(constant, values, recorded.mean.array),
+            np.where(constant, 0.0, recorded.std.array),
+        )
         graph = _replaced(graph, node, weights, bias)
+        graph = graph.edit(moments={**graph.moments, node.output: moments})
         for reader in graph.consumers()[node.output]:
             if isinstance(reader.operator, Conv | Gemm) and reader.inputs[0] == node.output:
                 graph = _silenced_reader(graph, reader, constant, values)

@@ -100,7 +100,7 @@ def compile_model(
     from intlower import api
     from intlower.compiler.discovery import load_target
     from intlower.compiler.errors import CalibrationWarning
-    from intlower.data_files import LABELS, read_data
+    from intlower.data_files import fit_samples, read_data
 
     load_target(target)  # before anything that takes time
     artifact = Path(f"{model.stem}.{target}.onnx") if output is None else output
@@ -113,7 +113,7 @@ def compile_model(
         warnings.simplefilter("always", CalibrationWarning)
         arrays = None
         if samples is not None:
-            arrays = {k: v for k, v in read_data(samples).items() if k != LABELS}
+            arrays = fit_samples(read_data(samples), str(samples))
         program = api.compile(
             model,
             target=target,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.resources
 import tempfile
 import time
 import warnings
@@ -46,10 +47,13 @@ def demo(target: str | None, as_json: bool) -> None:
     from intlower.evaluation import classify, open_float_model
 
     names = target_names() if target is None else (load_target(target).spec.name,)
-    folder = Path(__file__).resolve().parent.parent / "demo"
-    model, data = folder / "digits.onnx", folder / "digits.npz"
+    package = importlib.resources.files("intlower.demo")
     begin = time.perf_counter()
-    with progress("float model") as shown:
+    with (
+        importlib.resources.as_file(package / "digits.onnx") as model,
+        importlib.resources.as_file(package / "digits.npz") as data,
+        progress("float model") as shown,
+    ):
         float_model = open_float_model(model)
         arrays = read_npz(data)
         inputs = fit_inputs(arrays, float_model.inputs, data.name)

@@ -89,12 +89,15 @@ def refuse_output(path: Path, *sources: Path) -> None:
         sources: files that are read and must not be overwritten.
 
     Raises:
-        OSError: the path is a folder, or its folder does not exist or is not writable.
+        OSError: the path is a folder or a device, or its folder does not exist or is not writable.
         click.UsageError: the path is one of the sources.
     """
     folder = path.resolve().parent
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if path.exists() and not path.is_file():
+        # The result replaces the file of that name: a device or a pipe would be gone.
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     if not folder.exists():
         raise FileNotFoundError(errno.ENOENT, "no such folder", str(folder))
     if not folder.is_dir():

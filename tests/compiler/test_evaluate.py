@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Sequence
 
 import networks
 import numpy as np
@@ -11,12 +12,13 @@ import pytest
 import torch
 from shared_data import FOLDER, model_path, needs_shared_data
 
+from intlower.compiler import evaluate as evaluate_module
 from intlower.compiler.constant import Constant
 from intlower.compiler.errors import DataError
-from intlower.compiler.evaluate import constant_tensors, evaluate, forward
+from intlower.compiler.evaluate import apply_operator, constant_tensors, evaluate, forward
 from intlower.compiler.graph import Graph, Node, Value
 from intlower.compiler.importer import import_model, read_model
-from intlower.compiler.operators import Clip, Conv, Flatten, Identity, Relu
+from intlower.compiler.operators import AnyOperator, Clip, Conv, Flatten, Identity, Relu
 
 NETWORKS: tuple[Callable[..., onnx.ModelProto], ...] = (
     networks.conv_bn_relu,
@@ -51,7 +53,7 @@ def test_networks_evaluate_as_in_onnxruntime(
 @pytest.mark.parametrize("name", REAL_NETWORKS)
 def test_real_networks_evaluate_as_in_onnxruntime(name: str) -> None:
     model, _ = read_model(model_path(name))
-    networks.assert_evaluates_as_in_onnxruntime(model)
+    networks.assert_evaluates_as_in_onnxruntime(model, networks.random_inputs(model, batch=1))
 
 
 @needs_shared_data
@@ -133,6 +135,25 @@ def test_inputs_may_be_read_only_and_in_any_memory_order() -> None:
     strange.flags.writeable = False
     (actual,) = evaluate(graph, {"input": strange}).values()
     assert np.array_equal(actual, expected)
+
+
+def test_values_are_released_after_their_last_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    builder = networks.NetworkBuilder()
+    x = "x"
+    for _ in range(5):
+        x = builder.relu(x)
+    graph = import_model(builder.model({"x": ["N", 3]}, x))
+    results: list[weakref.ref[torch.Tensor]] = []
+
+    def observed(operator: AnyOperator, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
+        assert sum(result() is not None for result in results) <= 1  # the operand
+        result = apply_operator(operator, inputs)
+        results.append(weakref.ref(result))
+        return result
+
+    monkeypatch.setattr(evaluate_module, "apply_operator", observed)
+    evaluate(graph, {"x": np.ones((2, 3), np.float32)})
+    assert len(results) == 5
 
 
 def test_a_fixed_batch_is_evaluated_whole() -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import networks
 import numpy as np
 import onnx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from shared_data import model_path, needs_shared_data
 
@@ -283,6 +287,35 @@ def test_importing_leaves_the_model_as_it_was() -> None:
     before = model.SerializeToString()
     import_model(model, shapes={"input": (2, 3, 8, 8)})
     assert model.SerializeToString() == before
+
+
+ALTERED = [
+    networks.slice_pad_shortcut(channels=2, opset=opset).SerializeToString()
+    for opset in (9, 13, 18)
+] + [networks.classifier(channels=2).SerializeToString()]
+
+
+@settings(
+    deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.sampled_from(ALTERED),
+    st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=3),
+)
+def test_altered_files_are_imported_or_refused_in_one_sentence(
+    tmp_path: Path, data: bytes, changes: list[tuple[int, int]]
+) -> None:
+    altered = bytearray(data)
+    for position, byte in changes:
+        altered[position % len(altered)] = byte
+    path = tmp_path / "model.onnx"
+    path.write_bytes(altered)
+    refusals: list[str] = []
+    try:
+        import_model(read_model(path)[0])
+    except ModelError as error:
+        refusals.append(str(error))
+    assert not any("\n" in refusal for refusal in refusals)
 
 
 @needs_shared_data
