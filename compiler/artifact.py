@@ -315,6 +315,8 @@ def _require_equal(actual: ModelProto, expected: ModelProto) -> None:
     for node, same in zip(actual.graph.node, expected.graph.node, strict=True):
         if node != same:
             raise ArtifactError(f"altered: node {node.name!r} is not what its instruction says")
+    if list(actual.metadata_props) != list(expected.metadata_props):
+        raise ArtifactError("altered: its constants or its metadata are not what was written")
     if actual != expected:
         raise ArtifactError("altered: something is in the file that its program does not need")
 

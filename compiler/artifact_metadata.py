@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ def metadata_text(program: IntegerProgram) -> str:
         "pipeline": origin.pipeline,
         "calibration": origin.calibration,
         "seed": origin.seed,
+        "constants_sha256": _constants_digest(program),
         "tensors": {name: _grid_document(t.grid) for name, t in program.tensors.items()},
         "weights": {
             instruction.name: _grid_document(instruction.weight_grid)
@@ -144,6 +146,16 @@ def _typed(value: Any, kind: type[T], where: str) -> T:
 
 def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not a number")
+
+
+def _constants_digest(program: IntegerProgram) -> str:
+    """Return the SHA-256 of every constant's bytes, in order: a damaged weight must not pass for another network."""
+    digest = hashlib.sha256()
+    for instruction in program.instructions:
+        for constant in instruction.constants.values():
+            array = constant.array
+            digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
+    return digest.hexdigest()
 
 
 def _interface(program: IntegerProgram, name: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What each integer instruction requires of its shapes, types and numbers.
 
-Run whenever a program is made, also from a file that a stranger wrote: after it, kernels index without checks.
+Run whenever a program is made, also from a file that a stranger wrote: after it, kernels index without checks, and no
+accumulator overflows, whatever the inputs.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from intlower.compiler.accumulation import product_bounds
 from intlower.compiler.errors import ArtifactError, InvalidGraph
 from intlower.compiler.operators import AveragePool, Concat, Conv, MaxPool, Pad, Shape, Slice
 from intlower.kernels.signature import ElementType, KernelKey, Requantize
@@ -126,6 +128,28 @@ class _Checker:
     def multiplier_limit(self) -> int:
         return (1 << 24) - 1 if self.kernel.requantize is Requantize.F32EVEN else (1 << 31) - 1
 
+    def reach(self, zero_point: int) -> int:
+        """The greatest magnitude of an input code less its zero point."""
+        return max(abs(limit - zero_point) for limit in self.kernel.activation.limits)
+
+    def accumulator(self, bound: NDArray[Any] | int, shift: NDArray[Any] | int) -> None:
+        """Prove that sums of at most `bound` are int32, also after equation (11)'s left shift."""
+        greatest = ElementType.INT32.limits[1]
+        if np.any(np.asarray(bound) > greatest):
+            raise self.error(f"its sums may reach {np.max(bound):_}, past int32")
+        if self.kernel.requantize is Requantize.MUL31DOUBLE:
+            left = np.maximum(31 - np.asarray(shift, np.int64), 0)
+            if np.any(np.asarray(bound, np.int64) << left > greatest):
+                raise self.error("its sums may leave int32 when they are shifted left")
+
+    def padded(self, x: Shape, pads: Sequence[int]) -> None:
+        """Prove that an image is not too large with its padding."""
+        if len(x) == 4:
+            channels, height, width = (d or 0 for d in x[1:])
+            size = channels * (height + pads[0] + pads[2]) * (width + pads[1] + pads[3])
+            if size > LARGEST_TENSOR:
+                raise self.error(f"pads {tuple(pads)} make a larger tensor than is allowed")
+
     def scales(self, shape: tuple[int, ...]) -> None:
         self.array("multiplier", "int32", shape, 0, self.multiplier_limit)
         self.array("shift", "int32", shape, 1, 62)
@@ -153,12 +177,23 @@ def _weighted(checker: _Checker, outputs: int) -> None:
     if (minimum > maximum).any():
         raise checker.error("a clamp's minimum is above its maximum")
     checker.zero_points(weighted=True)
+    zero_point = checker.number("input_zero_point", *checker.kernel.activation.limits)
+    weight_zero_point = checker.number("weight_zero_point", *checker.kernel.weight.limits)
+    lowest, highest = product_bounds(
+        checker.constants["weights"],
+        weight_zero_point,
+        *(limit - zero_point for limit in checker.kernel.activation.limits),
+    )
+    bias = checker.constants["bias"].astype(np.int64)
+    bound = np.maximum(highest + np.maximum(bias, 0), -lowest - np.minimum(bias, 0))
+    checker.accumulator(bound, checker.constants["shift"])
 
 
 def _conv2d(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     strides = checker.numbers("strides", 2, 1, LARGEST_TENSOR)
     dilations = checker.numbers("dilations", 2, 1, LARGEST_TENSOR)
     pads = checker.numbers("pads", 4, 0, LARGEST_TENSOR)
+    checker.padded(inputs[0], pads)
     weights = checker.constants["weights"]
     if weights.ndim != 4:
         raise checker.error(f"weights of rank {weights.ndim}, not 4")
@@ -188,8 +223,12 @@ def _add(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     shifts = checker.numbers("shift", stages, 31 if double else 1, 62)
     if not double and abs(shifts[0] - shifts[1]) > 14:
         raise checker.error(f"shifts {shifts} lie further apart than equation (9) allows")
-    checker.number("left_shift", 0, 20 if double else 0)
-    checker.numbers("input_zero_points", 2, *checker.kernel.activation.limits)
+    left_shift = checker.number("left_shift", 0, 20 if double else 0)
+    for zero_point in checker.numbers(
+        "input_zero_points", 2, *checker.kernel.activation.limits
+    ):
+        if checker.reach(zero_point) << left_shift >= 1 << 30:
+            raise checker.error(f"left_shift {left_shift} is more than equation (13) allows")
     checker.number("output_zero_point", *checker.kernel.output.limits)
     checker.clamp_range()
     if inputs[0] != inputs[1]:
@@ -199,25 +238,32 @@ def _add(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
 
 def _average_pool(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     kernel, strides, pads = checker.window()
+    checker.padded(inputs[0], pads)
     checker.zero_points()
     checker.clamp_range()
     shape = AveragePool(kernel_shape=kernel, strides=strides, pads=pads).output_shape(inputs)
     positions = (shape[2] or 0, shape[3] or 0)
     uniform = checker.constants["multiplier"].shape == (1, 1)
     checker.scales((1, 1) if uniform else positions)
+    zero_point = checker.number("input_zero_point", *checker.kernel.activation.limits)
+    bound = kernel[0] * kernel[1] * checker.reach(zero_point)
+    checker.accumulator(bound, checker.constants["shift"])
     return shape
 
 
 def _requantize(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     checker.number("multiplier", 0, checker.multiplier_limit)
-    checker.number("shift", 1, 62)
+    shift = checker.number("shift", 1, 62)
     checker.zero_points()
     checker.clamp_range()
+    zero_point = checker.number("input_zero_point", *checker.kernel.activation.limits)
+    checker.accumulator(checker.reach(zero_point), shift)
     return inputs[0]
 
 
 def _max_pool(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     kernel, strides, pads = checker.window()
+    checker.padded(inputs[0], pads)
     dilations = checker.numbers("dilations", 2, 1, LARGEST_TENSOR)
     operator = MaxPool(
         kernel_shape=kernel, strides=strides, pads=pads, dilations=(dilations[0], dilations[1])

@@ -16,6 +16,7 @@ from intlower.backends.lowering.scales import (
     prove_left_shift,
     round_bias,
 )
+from intlower.compiler.accumulation import product_bounds
 from intlower.compiler.errors import AccumulatorOverflow
 from intlower.compiler.graph import Node
 from intlower.compiler.grid import UniformGrid
@@ -131,8 +132,7 @@ def accumulator_bounds(
 ) -> tuple[list[int], list[int]]:
     """Return, per output channel, between what values every partial sum lies, in any order of summation.
 
-    Each product w * x lies between min(w * x_low, w * x_high) <= 0 and max(...) >= 0, since real 0 is a code; so the sum
-    of the minima and the sum of the maxima, each with the bias where it goes further, bound all partial sums.
+    See `product_bounds`; the bias is added where it goes further.
 
     Args:
         codes: [O, ...] weight codes.
@@ -140,10 +140,8 @@ def accumulator_bounds(
         source: grid of the input.
         bias_codes: [O], of any size.
     """
-    w = codes.reshape(codes.shape[0], -1).astype(np.int64) - weight_zero_point
-    x_low, x_high = (limit - source.zero_point for limit in source.limits)
-    lowest = np.minimum(w * x_low, w * x_high).sum(axis=1)
-    highest = np.maximum(w * x_low, w * x_high).sum(axis=1)
+    low, high = (limit - source.zero_point for limit in source.limits)
+    lowest, highest = product_bounds(codes, weight_zero_point, low, high)
     return (
         [int(total) + min(bias, 0) for total, bias in zip(lowest, bias_codes, strict=True)],
         [int(total) + max(bias, 0) for total, bias in zip(highest, bias_codes, strict=True)],

@@ -289,6 +289,11 @@ def use_float_weights(model: ModelProto) -> None:
     tensor.raw_data = bytes(4 * len(tensor.raw_data))
 
 
+def damage_a_weight(model: ModelProto) -> None:
+    tensor = initializer(model, "conv.weights")
+    tensor.raw_data = bytes([tensor.raw_data[0] ^ 1]) + tensor.raw_data[1:]
+
+
 def use_wide_weights(model: ModelProto) -> None:
     tensor = initializer(model, "conv.weights")
     tensor.data_type = TensorProto.INT16
@@ -296,6 +301,7 @@ def use_wide_weights(model: ModelProto) -> None:
 
 
 HOSTILE: dict[str, Callable[[ModelProto], Any]] = {
+    "a damaged weight": damage_a_weight,
     "no JSON": lambda m: setattr(m.metadata_props[0], "value", "{"),
     "JSON of another kind": lambda m: setattr(m.metadata_props[0], "value", "[1]"),
     "deep JSON": lambda m: setattr(m.metadata_props[0], "value", "[" * 100_000),

@@ -1,0 +1,28 @@
+"""How far a sum of products can go, whatever the input codes are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def product_bounds(
+    codes: NDArray[Any], weight_zero_point: int, low: int, high: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return, per output channel, between what values every partial sum of products lies, in any order.
+
+    Each product w * x lies between min(w * low, w * high) <= 0 and max(...) >= 0, since real 0 is a code; so the sum of
+    the minima and the sum of the maxima bound all partial sums, and some input reaches each.
+
+    Args:
+        codes: weight codes, [O, ...].
+        weight_zero_point: theirs.
+        low: the least input code less the input's zero point, not positive.
+        high: the greatest alike, not negative.
+    """
+    w = codes.reshape(codes.shape[0], -1).astype(np.int64) - weight_zero_point
+    lowest = np.minimum(w * low, w * high).sum(axis=1)
+    highest = np.maximum(w * low, w * high).sum(axis=1)
+    return lowest, highest
