@@ -1,8 +1,13 @@
-"""The recipes of targets with uniform grids."""
+"""The recipes of targets with uniform grids, composed of named steps."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
 from intlower.compiler.errors import TargetError
+from intlower.compiler.passes.base import Pass
 from intlower.compiler.passes.equalize import Equalize
 from intlower.compiler.passes.estimate_inputs import EstimateInputs
 from intlower.compiler.passes.silence_channels import SilenceChannels
@@ -10,34 +15,90 @@ from intlower.compiler.passes.standard import STANDARD_PASSES
 from intlower.compiler.recipe import Recipe, WeightRounding
 from intlower.compiler.spec import TargetSpec
 
-RECIPE_NAMES = ("default", "none")
+RECIPE_NAMES = ("default", "none", "data-free-strict")
+
+Step = Callable[[Recipe], Recipe]
 
 
-def uniform_recipe(spec: TargetSpec, name: str) -> Recipe:
+@dataclass(frozen=True, slots=True)
+class _AddPass:
+    """A step that appends a pass."""
+
+    rewrite: Pass
+
+    def __call__(self, recipe: Recipe) -> Recipe:
+        return replace(recipe, passes=(*recipe.passes, self.rewrite))
+
+
+def _round_by_squant(recipe: Recipe) -> Recipe:
+    return replace(recipe, rounding=WeightRounding.SQUANT)
+
+
+def _correct_bias(recipe: Recipe) -> Recipe:
+    return replace(recipe, correct_bias=True)
+
+
+# Every step, in the order in which they take effect: later ones rely on what earlier ones leave.
+STEPS: MappingProxyType[str, Step] = MappingProxyType(
+    {
+        "estimate_inputs": _AddPass(EstimateInputs()),
+        "silence_channels": _AddPass(SilenceChannels()),
+        "equalize": _AddPass(Equalize()),
+        "correct_bias": _correct_bias,
+        "squant": _round_by_squant,
+    }
+)
+
+
+def uniform_recipe(
+    spec: TargetSpec, name: str, *, added: Sequence[str] = (), removed: Sequence[str] = ()
+) -> Recipe:
     """Return a recipe for a target.
 
     `none`: clean-up, batch-norm folding and activation fusion; weights to nearest.
     `default`: also silences dead channels, rounds with cancelling errors, corrects biases; and where one scale serves a
     layer's weights, equalizes across layers (per-channel scales do that by themselves).
+    `data-free-strict`: the same, and refuses samples as well as ranges from noise.
+
+    Args:
+        spec: the target's.
+        name: of the recipe.
+        added: names of STEPS that it gets as well.
+        removed: names of STEPS that it goes without.
 
     Raises:
-        TargetError: there is no such recipe.
+        TargetError: there is no such recipe or step, or a step is both added and removed.
     """
-    if name == "none":
-        return Recipe(
-            name=name,
-            passes=STANDARD_PASSES,
-            rounding=WeightRounding.NEAREST,
-            correct_bias=False,
+    if name not in RECIPE_NAMES:
+        raise TargetError(
+            f"{spec.name!r} has no recipe {name!r}",
+            f"its recipes are {', '.join(RECIPE_NAMES)}",
         )
-    if name == "default":
-        equalize = () if spec.weights.per_channel else (Equalize(),)
-        return Recipe(
-            name=name,
-            passes=(*STANDARD_PASSES, EstimateInputs(), SilenceChannels(), *equalize),
-            rounding=WeightRounding.SQUANT,
-            correct_bias=True,
-        )
-    raise TargetError(
-        f"{spec.name!r} has no recipe {name!r}", f"its recipes are {', '.join(RECIPE_NAMES)}"
+    for step in (*added, *removed):
+        if step not in STEPS:
+            raise TargetError(
+                f"{spec.name!r} has no step {step!r}", f"its steps are {', '.join(STEPS)}"
+            )
+        if step in added and step in removed:
+            raise TargetError(
+                f"the step {step!r} is both added and removed", "name it on one side only"
+            )
+    own = () if name == "none" else default_steps(spec)
+    chosen = tuple(step for step in STEPS if step in {*own, *added} - {*removed})
+    recipe = Recipe(
+        name=name,
+        passes=STANDARD_PASSES,
+        rounding=WeightRounding.NEAREST,
+        correct_bias=False,
+        steps=chosen,
+        data_free=name == "data-free-strict",
     )
+    for step in chosen:
+        recipe = STEPS[step](recipe)
+    return recipe
+
+
+def default_steps(spec: TargetSpec) -> tuple[str, ...]:
+    """Return the names of the steps that the default recipe of a target takes, in order."""
+    omitted = {"equalize"} if spec.weights.per_channel else set()
+    return tuple(step for step in STEPS if step not in omitted)

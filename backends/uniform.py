@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from intlower.compiler.spec import TargetSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from intlower.compiler.calibration import Ranges
     from intlower.compiler.graph import Graph
     from intlower.compiler.program import IntegerProgram, Origin
@@ -24,12 +26,14 @@ class UniformTarget:
 
     spec: TargetSpec
 
-    def recipe(self, name: str) -> Recipe:
+    def recipe(
+        self, name: str, *, added: Sequence[str] = (), removed: Sequence[str] = ()
+    ) -> Recipe:
         """Return a recipe; see `recipes.uniform_recipe`."""
         # Imported here: passes need torch, and listing targets must not wait for it.
         from intlower.backends.recipes import uniform_recipe
 
-        return uniform_recipe(self.spec, name)
+        return uniform_recipe(self.spec, name, added=added, removed=removed)
 
     def lower(
         self, graph: Graph, ranges: Ranges, recipe: Recipe, origin: Origin

@@ -7,7 +7,7 @@ with respect to its inputs and to any constant of the graph.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, assert_never
 
 import numpy as np
@@ -16,7 +16,7 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 
 from intlower.compiler.errors import DataError
-from intlower.compiler.graph import Graph, Value
+from intlower.compiler.graph import Graph, Node, Value
 from intlower.compiler.operators import (
     Activation,
     Add,
@@ -148,6 +148,7 @@ def forward(
     tensors: Mapping[str, torch.Tensor],
     keep: Collection[str] | None = None,
     parameters: Mapping[str, torch.Tensor] | None = None,
+    observe: Callable[[Node, torch.Tensor], None] | None = None,
 ) -> dict[str, torch.Tensor]:
     """Return the graph's outputs, or the values named in `keep`, as tensors.
 
@@ -159,6 +160,7 @@ def forward(
         keep: names of values; None means the graph's outputs.
         parameters: tensors to use in the place of constants, by name; the other constants are
             converted from the graph.
+        observe: called with each node and what its operator computed, before its activation.
 
     Raises:
         ValueError: `keep` or `parameters` names something that the graph does not have.
@@ -175,6 +177,8 @@ def forward(
     for node in graph.nodes:
         operands = [_operand(graph, name, live, given, dtype) for name in node.inputs]
         result = apply_operator(node.operator, operands)
+        if observe is not None:
+            observe(node, result)
         if node.activation is not None:
             result = apply_activation(node.activation, result)
         if remaining[node.output]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from intlower.compiler.calibration import calibrate
 from intlower.compiler.calibration.from_samples import Method
 from intlower.compiler.discovery import load_target
+from intlower.compiler.errors import DataError
 from intlower.compiler.importer import import_model, read_model
 from intlower.compiler.operators import Shape
 from intlower.compiler.passes.base import run_passes
@@ -26,6 +27,8 @@ def compile_model(
     input_ranges: Mapping[str, tuple[float, float]] | None = None,
     shapes: Mapping[str, Shape] | None = None,
     recipe: str = "default",
+    added: Sequence[str] = (),
+    removed: Sequence[str] = (),
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> IntegerProgram:
@@ -39,19 +42,26 @@ def compile_model(
         input_ranges: (least, greatest) of graph inputs, where known.
         shapes: of graph inputs, where the file leaves them open.
         recipe: name of one of the target's recipes.
+        added: names of steps that the recipe gets as well.
+        removed: names of steps that the recipe goes without.
         seed: of every random choice.
         progress: called with a line for each stage.
 
     Raises:
-        TargetError: the target is not installed, or does not run an operator.
+        TargetError: the target is not installed, has no such recipe or step, or does not run an operator.
         ModelError: the file cannot be read as a graph.
         CalibrationError: ranges cannot be found.
-        DataError: samples do not fit the inputs.
+        DataError: samples do not fit the inputs, or the recipe takes none.
         LoweringError: a layer does not fit the target's integers.
     """
     say = progress or _silent
     chosen = load_target(target)  # first: a typo should not wait for the model
-    prepared = chosen.recipe(recipe)
+    prepared = chosen.recipe(recipe, added=added, removed=removed)
+    if prepared.data_free and samples is not None:
+        raise DataError(
+            f"the recipe {prepared.name!r} takes no samples",
+            "leave out the samples, or choose another recipe",
+        )
     say("read the model")
     model, digest = read_model(path)
     graph = import_model(model, shapes=shapes)
@@ -63,6 +73,7 @@ def compile_model(
         method=method,
         input_ranges=input_ranges,
         seed=seed,
+        noise=not prepared.data_free,
         progress=say,
     )
     say(f"lower to {target}")

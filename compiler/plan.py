@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.compiler.errors import IntlowerError
-from intlower.compiler.layout import aligned
+from intlower.compiler.layout import ALIGNMENT, aligned
 from intlower.compiler.program import IntegerProgram
 from intlower.compiler.rows import RowWriter
 from intlower.kernels.isa import Isa
-from intlower.kernels.library import kernel_for
+from intlower.kernels.library import entry_address, kernel_for
+from intlower.kernels.table import INPUT_BYTES, KERNEL, OPCODE, OUTPUT_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,6 @@ class Plan:
         scratch_bytes: of one thread, beyond the tensors.
         arena_bytes: all of one arena, for `threads` threads.
         threads: how many threads may walk the table together.
-        wide: whether some codes are 16-bit.
         kernels: names of the kernels, variant included, in the program's order.
     """
 
@@ -67,7 +67,6 @@ class Plan:
     scratch_bytes: int
     arena_bytes: int
     threads: int
-    wide: bool
     kernels: tuple[str, ...]
 
 
@@ -99,6 +98,10 @@ def make_plan(
         writer.instruction(instruction)
     staged_outputs = [writer.export_tensor(name) for name in names]
     table, peak = writer.table()
+    for row in table:
+        row[KERNEL] = entry_address(
+            int(row[OPCODE]), int(row[INPUT_BYTES]), int(row[OUTPUT_BYTES]), isa
+        )
     # Inputs are staged before the first kernel runs and outputs after the last: kernels' scratch may lie in between.
     scratch_bytes = aligned(writer.scratch_bytes)
     staged = max(_size(staged_inputs), _size(staged_outputs))
@@ -115,9 +118,8 @@ def make_plan(
             for tensor in program.tensors.values()
         ),
         scratch_bytes=scratch_bytes,
-        arena_bytes=peak + max(staged, threads * scratch_bytes),
+        arena_bytes=peak + max(staged, threads * scratch_bytes) + ALIGNMENT,  # vectors read past it
         threads=threads,
-        wide=any(tensor.grid.dtype.itemsize > 1 for tensor in program.tensors.values()),
         kernels=tuple(
             str(kernel_for(instruction.kernel, isa)) for instruction in program.instructions
         ),

@@ -28,9 +28,13 @@ class Recipe:
         passes: graph rewrites before calibration, in order.
         rounding: of weights.
         correct_bias: whether biases take up the mean error that weight rounding leaves, known from moments.
+        steps: names of the optional steps that made it, in order; see `Target.recipe`.
+        data_free: whether samples are refused, and ranges from noise as well.
     """
 
     name: str
     passes: tuple[Pass, ...]
     rounding: WeightRounding
     correct_bias: bool
+    steps: tuple[str, ...] = ()
+    data_free: bool = False

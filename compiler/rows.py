@@ -55,10 +55,10 @@ class Constants:
     def add(self, values: Any, dtype: str) -> int:
         """Append an array; return its byte offset."""
         array = np.ascontiguousarray(values, dtype=dtype).reshape(-1).view(np.uint8)
-        offset = self._size
+        offset, size = self._size, aligned(array.size + ALIGNMENT)  # vectors may read past it
         self._parts.append(array)
-        self._parts.append(np.zeros(aligned(array.size) - array.size, np.uint8))
-        self._size += aligned(array.size)
+        self._parts.append(np.zeros(size - array.size, np.uint8))
+        self._size += size
         return offset
 
     def bytes(self) -> NDArray[np.uint8]:
@@ -239,7 +239,7 @@ class RowWriter:
         offsets, end = [], 0
         for size in sizes:
             offsets.append(end)
-            end += aligned(size)
+            end += aligned(size + ALIGNMENT)  # vectors may write past it
         self.scratch_bytes = max(self.scratch_bytes, end)
         return tuple(offsets)
 
@@ -356,10 +356,8 @@ def _products(writer: RowWriter, instruction: Instruction) -> None:
     }
     ordered = weights.transpose(0, 2, 3, 1)
     if groups == channels == outputs and groups > 1:
-        (columns[t.ACCUMULATORS],) = writer.scratch(channels * 4)
-        columns[t.WEIGHTS] = writer.constants.add(ordered.reshape(outputs, -1).T, "int16")
-        columns[t.BIAS] = writer.constants.add(constants["bias"], "int32")
-        writer.row(instruction.name, t.DEPTHWISE, columns, [(t.INPUT, x)], y)
+        taps = ordered.reshape(outputs, -1).T
+        _depthwise(writer, instruction, columns, taps, x, y)
         return
     packed = pack_dense(
         ordered.reshape(outputs, -1),
@@ -372,11 +370,10 @@ def _products(writer: RowWriter, instruction: Instruction) -> None:
     bias[:, : outputs // groups] = wrapped(constants["bias"] + packed.correction).reshape(
         groups, -1
     )
-    row_bytes = (packed.words + packed.columns) * 4
-    block = min(MOST_BLOCK_ROWS, max(BLOCK_BYTES // row_bytes, 1), output_height * output_width)
-    block = -(-block // writer.isa.rows) * writer.isa.rows
+    block = min(MOST_BLOCK_ROWS, max(BLOCK_BYTES // (packed.words * 4), 1))
+    block = -(-min(block, output_height * output_width) // writer.isa.rows) * writer.isa.rows
     columns[t.PANEL], columns[t.ACCUMULATORS] = writer.scratch(
-        block * packed.words * 4, block * packed.columns * 4
+        block * packed.words * 4, block * writer.isa.columns * 4
     )
     columns |= {
         t.WEIGHTS: writer.constants.add(packed.data, "uint8"),
@@ -390,6 +387,51 @@ def _products(writer: RowWriter, instruction: Instruction) -> None:
         t.PADDED_CHANNELS: packed.columns,
     }
     writer.row(instruction.name, t.DENSE, columns, [(t.INPUT, x)], y)
+
+
+def _depthwise(
+    writer: RowWriter,
+    instruction: Instruction,
+    columns: dict[int, int],
+    taps: NDArray[np.int64],
+    x: View,
+    y: View,
+) -> None:
+    """The row of a depthwise convolution; `taps` is [kh * kw, C], zero point removed."""
+    bias = instruction.constants["bias"].array.astype(np.int64)
+    count, channels = taps.shape
+    if int(taps.min()) < -(1 << 15) or int(taps.max()) >= 1 << 15:
+        raise IntlowerError(f"{instruction.name}: its weights do not fit 16 bits")
+    if writer.isa.name == "portable" or x.width > 1:
+        (columns[t.ACCUMULATORS],) = writer.scratch(channels * 4)
+        columns[t.WEIGHTS] = writer.constants.add(taps, "int16")
+        columns[t.BIAS] = writer.constants.add(bias, "int32")
+        writer.row(instruction.name, t.DEPTHWISE, columns, [(t.INPUT, x)], y)
+        return
+    pairs, padded = -(-count // 2), -(-channels // 8) * 8
+    packed = np.zeros((pairs * 2, padded), np.int16)
+    packed[:count, :channels] = taps
+    folded = np.zeros(padded, np.int64)
+    folded[:channels] = wrapped(bias - columns[t.ZERO_POINT] * taps.sum(axis=0))
+    window = np.arange(pairs * 2).clip(max=count - 1)
+    rows, places = np.divmod(window, columns[t.KERNEL_WIDTH])
+    offsets = (
+        rows * columns[t.DILATION_Y] * columns[t.WIDTH] + places * columns[t.DILATION_X]
+    ) * channels
+    block = max(BLOCK_BYTES // 4 // (padded * 4), 1)
+    columns[t.ACCUMULATORS], columns[t.BORDER_TAPS], columns[t.PAD_ROW] = writer.scratch(
+        block * padded * 4, pairs * 16, padded
+    )
+    columns |= {
+        t.WEIGHTS: writer.constants.add(
+            packed.reshape(pairs, 2, padded).transpose(0, 2, 1), "int16"
+        ),
+        t.BIAS: writer.constants.add(folded, "int32"),
+        t.TAPS: writer.constants.add(offsets, "int64"),
+        t.PADDED_CHANNELS: padded,
+        t.BLOCK_ROWS: block,
+    }
+    writer.row(instruction.name, t.DEPTHWISE_PAIRS, columns, [(t.INPUT, x)], y)
 
 
 def _add(writer: RowWriter, instruction: Instruction) -> None:

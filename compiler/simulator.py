@@ -19,7 +19,7 @@ from intlower.compiler.program import IntegerProgram, Tensor
 from intlower.compiler.rows import aligned_bytes
 from intlower.kernels.isa import host_isa
 from intlower.kernels.reference import reference_for
-from intlower.kernels.walker import walk_bytes, walk_words
+from intlower.kernels.walker import walk
 
 Codes = NDArray[Any]
 
@@ -68,7 +68,6 @@ class Simulator:
             DataError: an input is missing or has the wrong shape, type or range.
         """
         plan = self._plan
-        walk = walk_words if plan.wide else walk_bytes
         codes = check_codes(self._program, inputs)
         samples = len(next(iter(codes.values())))
         outputs = {
@@ -82,7 +81,6 @@ class Simulator:
                 staged = arena[port.offset : port.offset + port.size]
                 staged[:] = array[sample].reshape(-1).view(np.uint8)
             walk(
-                plan.isa,
                 plan.table,
                 arena,
                 plan.constants,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from intlower.compiler.calibration import Ranges
     from intlower.compiler.graph import Graph
     from intlower.compiler.program import IntegerProgram, Origin
@@ -25,11 +27,18 @@ class Target(Protocol):
         """The arithmetic contract."""
         ...
 
-    def recipe(self, name: str) -> Recipe:
+    def recipe(
+        self, name: str, *, added: Sequence[str] = (), removed: Sequence[str] = ()
+    ) -> Recipe:
         """Return the recipe of a name; "default" and "none" exist for every target.
 
+        Args:
+            name: of the recipe.
+            added: names of steps that it gets as well.
+            removed: names of steps that it goes without.
+
         Raises:
-            TargetError: no such recipe; the message lists those that are.
+            TargetError: no such recipe or step; the hint lists those that are.
         """
         ...
 

@@ -5,7 +5,7 @@ The heavy libraries are imported inside the functions, so that `import intlower`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,8 @@ def compile(
     input_ranges: Mapping[str, tuple[float, float]] | None = None,
     shapes: Mapping[str, tuple[int | None, ...]] | None = None,
     recipe: str = "default",
+    added: Sequence[str] = (),
+    removed: Sequence[str] = (),
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> IntegerProgram:
@@ -38,7 +40,10 @@ def compile(
         calibration: how samples become ranges, "min-max" or "percentile".
         input_ranges: (least, greatest) of graph inputs, where known; otherwise estimated from the first layer.
         shapes: of graph inputs, where the file leaves more open than the batch; None for a free batch.
-        recipe: "default", or "none" for the bare minimum: clean-up, batch-norm folding, fusion.
+        recipe: "default"; "none" for the bare minimum: clean-up, batch-norm folding, fusion; or "data-free-strict",
+            which refuses samples and ranges from noise.
+        added: names of steps that the recipe gets as well; a wrong name lists those that there are.
+        removed: names of steps that the recipe goes without.
         seed: of every random choice.
         progress: called with a line for each stage.
 

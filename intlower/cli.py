@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
+from intlower.commands.ablate import ablate
 from intlower.commands.bench import bench
 from intlower.commands.compile import compile_model
 from intlower.commands.demo import demo
@@ -88,7 +89,17 @@ def main(context: click.Context, with_traceback: bool) -> None:
         click.echo(context.get_help())
 
 
-for _command in (targets, compile_model, simulate, verify, evaluate, inspect, bench, demo):
+for _command in (
+    targets,
+    compile_model,
+    simulate,
+    verify,
+    evaluate,
+    ablate,
+    inspect,
+    bench,
+    demo,
+):
     main.add_command(_command)
 
 

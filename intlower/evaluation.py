@@ -21,6 +21,7 @@ from intlower.compiler.simulator import (
     quantize_inputs,
     run_host_steps,
 )
+from intlower.divergence import kl_divergence, sqnr_db
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
@@ -38,33 +39,44 @@ class Runnable:
     Attributes:
         inputs: shape of each input, None where the size is free.
         run: from one float32 array for each input to one for each output, in order.
+        step: distance of neighbouring numbers of the first output; 0 where they are not on a grid.
     """
 
     inputs: Mapping[str, Shape]
     run: Callable[[Arrays], dict[str, Array]]
+    step: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """How often a network is right.
+    """How often a network is right, and how near the float model it stays.
 
     Attributes:
         count: number of samples.
         top1: share whose greatest output is the label's.
         float_top1: the same of the float model, where there is one.
         agreement: share on which both give the same class.
+        kl: mean divergence of the class probabilities, see `kl_divergence`.
+        sqnr_db: signal to noise of the outputs in decibels; None also where they are equal.
     """
 
     count: int
     top1: float
     float_top1: float | None = None
     agreement: float | None = None
+    kl: float | None = None
+    sqnr_db: float | None = None
 
-    def document(self) -> dict[str, int | float]:
-        """Return the figures that there are, by name."""
-        figures: dict[str, int | float] = {"count": self.count, "top1": self.top1}
-        if self.float_top1 is not None and self.agreement is not None:
-            figures |= {"float_top1": self.float_top1, "agreement": self.agreement}
+    def document(self) -> dict[str, int | float | None]:
+        """Return the figures by name; those that compare with a float model only where there is one."""
+        figures: dict[str, int | float | None] = {"count": self.count, "top1": self.top1}
+        if self.float_top1 is not None:
+            figures |= {
+                "float_top1": self.float_top1,
+                "agreement": self.agreement,
+                "kl": self.kl,
+                "sqnr_db": self.sqnr_db,
+            }
         return figures
 
 
@@ -92,7 +104,10 @@ def open_integer_program(program: IntegerProgram, threads: int = 1) -> Runnable:
         return dict(run_host_steps(program, dequantize_outputs(program, codes)))
 
     shapes = {name: program.tensors[name].shape for name in program.inputs}
-    return Runnable(inputs=shapes, run=run)
+    first = program.outputs[0]
+    on_host = any(step.input == first for step in program.host)
+    step = 0.0 if on_host else float(program.tensors[first].grid.scale.array.max())
+    return Runnable(inputs=shapes, run=run, step=step)
 
 
 def open_codes(program: IntegerProgram, threads: int = 1) -> Runnable:
@@ -196,10 +211,10 @@ def run_in_batches(
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def classify(
+def class_scores(
     network: Runnable, inputs: Arrays, labels: NDArray[np.int64], progress: Count | None = None
-) -> NDArray[np.int64]:
-    """Return the class of each sample: the index of the first output's greatest number, the first of equals.
+) -> Array:
+    """Return the first output, one number for each class: [count, classes].
 
     Args:
         network: a classifier.
@@ -224,27 +239,49 @@ def classify(
             "classes",
             "count classes from 0, in the network's order",
         )
-    return np.asarray(scores.argmax(axis=1), np.int64)
+    return scores
 
 
 def summarise(
-    classes: NDArray[np.int64],
+    scores: Array,
     labels: NDArray[np.int64],
-    float_classes: NDArray[np.int64] | None = None,
+    float_scores: Array | None = None,
+    *,
+    step: float = 0.0,
 ) -> Evaluation:
     """Return the figures of an evaluation.
 
-    Args:
-        classes: int64 [count], what the network says.
-        labels: int64 [count], what is true.
-        float_classes: int64 [count], what the float model says.
+    A sample's class is the index of its greatest number, the first of equals.
 
-    >>> summarise(np.array([0, 1, 1, 0]), np.array([0, 1, 0, 0]), np.array([0, 1, 0, 0]))
-    Evaluation(count=4, top1=0.75, float_top1=1.0, agreement=0.75)
+    Args:
+        scores: [count, classes], what the network gives.
+        labels: int64 [count], what is true.
+        float_scores: [count, classes], what the float model gives.
+        step: distance of neighbouring scores, see `Runnable`.
+
+    Raises:
+        DataError: the two networks do not have the same classes.
+
+    >>> scores = np.array([[4.0, 1.0], [0.0, 2.0]])
+    >>> found = summarise(scores, np.array([0, 0]), scores)
+    >>> found.top1, found.float_top1, found.agreement, found.kl
+    (0.5, 0.5, 1.0, 0.0)
     """
+    classes = scores.argmax(axis=1)
+    count, top1 = len(labels), float((classes == labels).mean())
+    if float_scores is None:
+        return Evaluation(count=count, top1=top1)
+    if float_scores.shape != scores.shape:
+        raise DataError(
+            f"the float model has {float_scores.shape[1]} classes, the network {scores.shape[1]}",
+            "compare with the model from which the artifact was compiled",
+        )
+    float_classes = float_scores.argmax(axis=1)
     return Evaluation(
-        count=len(labels),
-        top1=float((classes == labels).mean()),
-        float_top1=None if float_classes is None else float((float_classes == labels).mean()),
-        agreement=None if float_classes is None else float((classes == float_classes).mean()),
+        count=count,
+        top1=top1,
+        float_top1=float((float_classes == labels).mean()),
+        agreement=float((classes == float_classes).mean()),
+        kl=kl_divergence(float_scores, scores, step),
+        sqnr_db=sqnr_db(float_scores, scores),
     )

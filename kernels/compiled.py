@@ -1,4 +1,8 @@
-"""The decorator of every kernel, and the folder in which compiled code is kept."""
+"""How kernels are compiled, and the folder in which compiled code is kept.
+
+An *entry* is a kernel that the walk calls by its address. Each is compiled when a program first needs it, with all that
+it calls, and kept on disk; so a program pays for its own kernels only.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +11,40 @@ import importlib.metadata
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numba
 
+# A part of entries: compiled into each entry that calls it, never called from Python. Division follows IEEE and C,
+# without Python's check for 0.
+part = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
+
+
+def compile_entry(function: Callable[..., Any], signature: Any) -> Any:
+    """Return an entry compiled for a signature, or loaded from the cache folder; `address` is where it starts."""
+    with _cache_setting() as keep:
+        return numba.cfunc(signature, cache=keep, error_model="numpy")(function)
+
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """Return the function compiled by Numba at its first call, or loaded from the cache folder.
+    """Return a function that Python calls, compiled at its first call; it releases the interpreter lock."""
+    with _cache_setting() as keep:
+        return numba.njit(cache=keep, nogil=True, error_model="numpy")(function)
 
-    It releases the interpreter lock. Division follows IEEE and C, without Python's check for 0.
-    """
+
+@contextmanager
+def _cache_setting() -> Iterator[bool]:
+    """Point Numba to our folder; the setting is the whole process's, and is read when a decorator runs."""
     folder = cache_folder()
     previous = numba.config.CACHE_DIR
     if folder is not None:
-        # Numba reads the setting when the decorator runs, and it is the whole process's.
         numba.config.CACHE_DIR = str(folder)
     try:
-        return numba.njit(cache=folder is not None, nogil=True, error_model="numpy")(function)
+        yield folder is not None
     finally:
         numba.config.CACHE_DIR = previous
 
@@ -39,14 +57,14 @@ def cache_folder() -> Path | None:
     Numba itself looks only at the file of the outermost function; Numba adds the processor. Where no folder can be
     written, the result is None: nothing is kept.
     """
-    if numba.config.CACHE_DIR:
-        return Path(numba.config.CACHE_DIR)
     digest = _digest()
     user = os.getuid() if hasattr(os, "getuid") else "user"
     candidates = [
         _user_cache() / "intlower" / digest,
         Path(tempfile.gettempdir()) / f"intlower-{user}" / digest,
     ]
+    if numba.config.CACHE_DIR:
+        candidates = [Path(numba.config.CACHE_DIR) / digest]
     return next((folder for folder in candidates if _writable(folder)), None)
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from intlower.kernels.compiled import compiled
+from intlower.kernels.compiled import part
 from intlower.kernels.movement import share
-from intlower.kernels.requantization import requantize_channels
 from intlower.kernels.simd import isa_columns, isa_rows, tile
+from intlower.kernels.simd_epilogue import requantize_block
+from intlower.kernels.simd_packing import convert
 from intlower.kernels.table import (
     ACCUMULATORS,
     BIAS,
@@ -60,16 +61,7 @@ from intlower.kernels.table import (
 Array = Any
 
 
-@compiled
-def convert(codes: Array, source: Any, packed: Array, target: Any, count: Any, center: Any) -> None:
-    """Pack consecutive codes: each less `center`, in the operand's width."""
-    s, d, c = np.uint64(source), np.uint64(target), np.int32(center)
-    for i in range(count):
-        j = np.uint64(i)
-        packed[d + j] = np.int32(codes[s + j]) - c
-
-
-@compiled
+@part
 def fill(packed: Array, target: Any, count: Any, value: Any) -> None:
     """Pack padding."""
     d = np.uint64(target)
@@ -77,13 +69,14 @@ def fill(packed: Array, target: Any, count: Any, value: Any) -> None:
         packed[d + np.uint64(i)] = value
 
 
-@compiled
+@part
 def pack_rows(
-    row: Array, codes: Array, packed: Array, panel: Any, group: Any, first: Any, count: Any
+    isa: Any, row: Array, codes: Array, packed: Array, panel: Any, group: Any, first: Any, count: Any
 ) -> None:
     """Pack the windows of `count` output pixels from `first` on, in the order [kh][kw][depth].
 
     Args:
+        isa: chooses loops or vectors.
         row: the instruction.
         codes: uint8 or uint16, the arena.
         packed: int16 or uint8, the arena as operands.
@@ -97,6 +90,15 @@ def pack_rows(
     stride = row[WORDS] * 4 // row[OPERAND_BYTES]
     base = row[INPUT] // row[INPUT_BYTES] + group * depth
     adjacent = row[DILATION_X] == 1 and depth == channels
+    if (
+        adjacent
+        and row[KERNEL_HEIGHT] * kernel_width * row[STRIDE_Y] * row[STRIDE_X] == 1
+        and stride == depth
+        and row[OUTPUT_HEIGHT] * row[OUTPUT_WIDTH] == row[HEIGHT] * width
+    ):
+        # pixels follow one another in the input as in the packed rows
+        convert(isa, codes, base + first * depth, packed, panel, count * depth, center)
+        return
     for index in range(count):
         pixel = first + index
         y = pixel // row[OUTPUT_WIDTH] * row[STRIDE_Y] - row[PAD_TOP]
@@ -112,9 +114,8 @@ def pack_rows(
                 source = base + (vertical * width + x + before) * channels
                 if before > 0:
                     fill(packed, target, before * depth, pad_value)
-                convert(
-                    codes, source, packed, target + before * depth, (end - before) * depth, center
-                )
+                length = (end - before) * depth
+                convert(isa, codes, source, packed, target + before * depth, length, center)
                 if end < kernel_width:
                     fill(packed, target + end * depth, (kernel_width - end) * depth, pad_value)
             else:
@@ -122,13 +123,13 @@ def pack_rows(
                     horizontal = x + u * row[DILATION_X]
                     if 0 <= horizontal < width:
                         source = base + (vertical * width + horizontal) * channels
-                        convert(codes, source, packed, target + u * depth, depth, center)
+                        convert(isa, codes, source, packed, target + u * depth, depth, center)
                     else:
                         fill(packed, target + u * depth, depth, pad_value)
             target += kernel_width * depth
 
 
-@compiled
+@part
 def dense(
     isa: Any,
     row: Array,
@@ -153,34 +154,30 @@ def dense(
         thread: which of `threads` this is; each takes a share of the pixels, or of the channels of a single pixel.
         threads: how many work on this instruction.
     """
-    accumulators, pairs = arena.view(np.int32), arena.view(np.int16)
-    integers, floats = constants.view(np.int32), constants.view(np.float32)
+    pairs = arena.view(np.int16)
     pixels = row[OUTPUT_HEIGHT] * row[OUTPUT_WIDTH]
     channels, padded = row[OUTPUT_CHANNELS] // row[GROUPS], row[PADDED_CHANNELS]
     words, fours = row[WORDS], row[OPERAND_BYTES] == 1
     panel = scratch + row[PANEL]
-    start = scratch + row[ACCUMULATORS]
+    sums = scratch + row[ACCUMULATORS]
     panels = (padded + isa_columns(isa) - 1) // isa_columns(isa)
     first, last, first_panel, last_panel = 0, pixels, 0, panels
     if pixels >= threads:
         first, last = share(pixels, thread, threads)
     else:
         first_panel, last_panel = share(panels, thread, threads)
-    first_channel = first_panel * isa_columns(isa)
-    last_channel = min(last_panel * isa_columns(isa), channels)
     for group in range(row[GROUPS]):
-        offset = group * channels + first_channel
+        target = row[OUTPUT] // row[OUTPUT_BYTES] + group * channels
         for block in range(first, last, row[BLOCK_ROWS]):
             count = min(row[BLOCK_ROWS], last - block)
             if fours:
-                pack_rows(row, inputs, arena, panel, group, block, count)
+                pack_rows(isa, row, inputs, arena, panel, group, block, count)
             else:
-                pack_rows(row, inputs, pairs, panel // 2, group, block, count)
+                pack_rows(isa, row, inputs, pairs, panel // 2, group, block, count)
             for p in range(first_panel, last_panel):
                 column = p * isa_columns(isa)
                 columns = min(isa_columns(isa), padded - column)
-                weights = row[WEIGHTS] + group * row[GROUP_BYTES] + column * words * 4
-                bias = row[BIAS] + (group * padded + column) * 4
+                offset = (group * channels + column) * 4
                 for r in range(0, count, isa_rows(isa)):
                     tile(
                         isa,
@@ -188,33 +185,33 @@ def dense(
                         panel + r * words * 4,
                         words * 4,
                         constants,
-                        weights,
-                        bias,
+                        row[WEIGHTS] + group * row[GROUP_BYTES] + column * words * 4,
+                        row[BIAS] + (group * padded + column) * 4,
                         words,
-                        start + (r * padded + column) * 4,
-                        padded * 4,
+                        sums + r * isa_columns(isa) * 4,
+                        isa_columns(isa) * 4,
                         min(isa_rows(isa), count - r),
                         columns,
                         fours,
                     )
-            for r in range(count):
-                requantize_channels(
+                requantize_block(
+                    isa,
                     row[RULE],
-                    accumulators,
-                    start // 4 + r * padded + first_channel,
-                    integers,
-                    floats,
-                    row[MULTIPLIER] // 4 + offset,
-                    row[SHIFT] // 4 + offset,
-                    row[LOW] // 4 + offset,
-                    row[HIGH] // 4 + offset,
-                    row[SCALE] // 4 + offset,
-                    row[LOW_FLOAT] // 4 + offset,
-                    row[HIGH_FLOAT] // 4 + offset,
+                    arena,
+                    sums,
+                    isa_columns(isa) * 4,
+                    count,
+                    min(columns, channels - column),
+                    constants,
+                    row[MULTIPLIER] + offset,
+                    row[SHIFT] + offset,
+                    row[LOW] + offset,
+                    row[HIGH] + offset,
+                    row[SCALE] + offset,
+                    row[LOW_FLOAT] + offset,
+                    row[HIGH_FLOAT] + offset,
                     row[OUTPUT_ZERO_POINT],
-                    last_channel - first_channel,
                     outputs,
-                    row[OUTPUT] // row[OUTPUT_BYTES]
-                    + (block + r) * row[OUTPUT_CHANNELS]
-                    + offset,
+                    target + block * row[OUTPUT_CHANNELS] + column,
+                    row[OUTPUT_CHANNELS],
                 )

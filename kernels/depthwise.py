@@ -6,12 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from intlower.kernels.compiled import compiled
+from intlower.kernels.compiled import part
 from intlower.kernels.movement import share
 from intlower.kernels.requantization import requantize_channels
+from intlower.kernels.simd_depthwise import depthwise_pixels
+from intlower.kernels.simd_epilogue import requantize_block
 from intlower.kernels.table import (
     ACCUMULATORS,
     BIAS,
+    BLOCK_ROWS,
+    BORDER_TAPS,
     CHANNELS,
     DILATION_X,
     DILATION_Y,
@@ -31,12 +35,15 @@ from intlower.kernels.table import (
     OUTPUT_WIDTH,
     OUTPUT_ZERO_POINT,
     PAD_LEFT,
+    PAD_ROW,
     PAD_TOP,
+    PADDED_CHANNELS,
     RULE,
     SCALE,
     SHIFT,
     STRIDE_X,
     STRIDE_Y,
+    TAPS,
     WEIGHTS,
     WIDTH,
     ZERO_POINT,
@@ -45,7 +52,7 @@ from intlower.kernels.table import (
 Array = Any
 
 
-@compiled
+@part
 def depthwise(
     row: Array,
     inputs: Array,
@@ -112,3 +119,115 @@ def depthwise(
             outputs,
             target + pixel * channels,
         )
+
+
+@part
+def depthwise_pairs(
+    isa: Any,
+    row: Array,
+    arena: Array,
+    outputs: Array,
+    constants: Array,
+    scratch: Any,
+    thread: Any,
+    threads: Any,
+) -> None:
+    """Run one depthwise convolution of 8-bit codes with vectors.
+
+    Codes are multiplied with their zero point; the bias has its part taken out. Taps outside the input read a row of
+    zero points, so that every window has all its taps.
+
+    Args:
+        isa: chooses the instruction.
+        row: the instruction; its weights are int16 [pairs of taps][C][2].
+        arena: uint8.
+        outputs: the arena as output codes.
+        constants: uint8.
+        scratch: byte offset of this thread's scratch.
+        thread: which of `threads` this is.
+        threads: how many work on this instruction.
+    """
+    channels, padded, width = row[CHANNELS], row[PADDED_CHANNELS], row[OUTPUT_WIDTH]
+    step = row[STRIDE_X] * channels
+    taps = row[KERNEL_HEIGHT] * row[KERNEL_WIDTH]
+    pairs = (taps + 1) // 2
+    border, blank = scratch + row[BORDER_TAPS], scratch + row[PAD_ROW]
+    sums, target = scratch + row[ACCUMULATORS], row[OUTPUT] // row[OUTPUT_BYTES]
+    offsets = arena.view(np.int64)
+    for c in range(padded):
+        arena[np.uint64(blank + c)] = row[ZERO_POINT]
+    # Output columns whose windows lie inside the input.
+    inner = min(-(-row[PAD_LEFT] // row[STRIDE_X]), width)
+    reach = row[WIDTH] + row[PAD_LEFT] - row[DILATION_X] * (row[KERNEL_WIDTH] - 1)
+    outer = max(min((reach + row[STRIDE_X] - 1) // row[STRIDE_X], width), inner)
+    first, last = share(row[OUTPUT_HEIGHT], thread, threads)
+    for line in range(first, last):
+        y = line * row[STRIDE_Y] - row[PAD_TOP]
+        inside = y >= 0 and y + row[DILATION_Y] * (row[KERNEL_HEIGHT] - 1) < row[HEIGHT]
+        column = 0
+        while column < width:
+            x = column * row[STRIDE_X] - row[PAD_LEFT]
+            if inside and inner <= column < outer:
+                count = min(outer - column, row[BLOCK_ROWS])
+                source = row[INPUT] + (y * row[WIDTH] + x) * channels
+                depthwise_pixels(
+                    isa,
+                    arena,
+                    constants,
+                    constants,
+                    source,
+                    step,
+                    row[TAPS],
+                    pairs,
+                    row[WEIGHTS],
+                    row[BIAS],
+                    count,
+                    padded,
+                    sums,
+                )
+            else:
+                count = 1
+                for tap in range(2 * pairs):
+                    v = y + min(tap, taps - 1) // row[KERNEL_WIDTH] * row[DILATION_Y]
+                    u = x + min(tap, taps - 1) % row[KERNEL_WIDTH] * row[DILATION_X]
+                    place = blank
+                    if 0 <= v < row[HEIGHT] and 0 <= u < row[WIDTH]:
+                        place = row[INPUT] + (v * row[WIDTH] + u) * channels
+                    offsets[np.uint64(border // 8 + tap)] = place
+                depthwise_pixels(
+                    isa,
+                    arena,
+                    constants,
+                    arena,
+                    0,
+                    0,
+                    border,
+                    pairs,
+                    row[WEIGHTS],
+                    row[BIAS],
+                    1,
+                    padded,
+                    sums,
+                )
+            requantize_block(
+                isa,
+                row[RULE],
+                arena,
+                sums,
+                padded * 4,
+                count,
+                channels,
+                constants,
+                row[MULTIPLIER],
+                row[SHIFT],
+                row[LOW],
+                row[HIGH],
+                row[SCALE],
+                row[LOW_FLOAT],
+                row[HIGH_FLOAT],
+                row[OUTPUT_ZERO_POINT],
+                outputs,
+                target + (line * width + column) * channels,
+                channels,
+            )
+            column += count

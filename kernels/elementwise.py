@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from intlower.kernels import numerics
-from intlower.kernels.compiled import compiled
+from intlower.kernels.compiled import part
 from intlower.kernels.movement import share
 from intlower.kernels.requantization import clamp_float, clamp_integer, round_half_even
 from intlower.kernels.table import (
@@ -37,7 +37,7 @@ from intlower.kernels.table import (
 Array = Any
 
 
-@compiled
+@part
 def add(
     row: Array,
     inputs: Array,
@@ -83,9 +83,14 @@ def add(
         outputs[d + j] = clamp_integer(total, row[LOW], row[HIGH]) + zero
 
 
-@compiled
-def softmax(row: Array, codes: Array, width: Any, table: Array) -> None:
-    """Divide tabled exponentials by their sum, equation (14), along the middle of [OUTER, LENGTH, INNER]."""
+@part
+def softmax(row: Array, codes: Array, width: Any, table: Array, thread: Any) -> None:
+    """Divide tabled exponentials by their sum, equation (14), along the middle of [OUTER, LENGTH, INNER].
+
+    The first thread does it alone.
+    """
+    if thread > 0:
+        return
     length, inner = row[LENGTH], row[INNER]
     t = np.uint64(row[TABLE] // 4)
     for i in range(row[OUTER]):

@@ -1,14 +1,40 @@
-"""Selects kernels: the one place that knows which variant runs a kernel key."""
+"""Selects kernels: the one place that knows which code runs a kernel key."""
 
 from __future__ import annotations
 
-from intlower.kernels.isa import Isa
-from intlower.kernels.signature import KernelKey
+from functools import cache
+from typing import Any
 
-# What is built on the tile of an instruction set; everything else is portable loops.
-TILED = frozenset({"conv2d", "gemm"})
+from intlower.kernels.compiled import compile_entry
+from intlower.kernels.entries import ENTRIES, entry_signature
+from intlower.kernels.isa import ISAS, Isa
+from intlower.kernels.signature import KernelKey
+from intlower.kernels.table import DENSE, DEPTHWISE_PAIRS
+
+# What is built on the vectors of an instruction set; everything else is portable loops.
+VECTOR_OPERATORS = frozenset({"conv2d", "gemm"})
+VECTOR_OPCODES = frozenset({DENSE, DEPTHWISE_PAIRS})
 
 
 def kernel_for(key: KernelKey, isa: Isa) -> KernelKey:
     """Return the key of the kernel that runs `key` with an instruction set: its variant says which."""
-    return key.with_variant(isa.name if key.operator in TILED else "portable")
+    return key.with_variant(isa.name if key.operator in VECTOR_OPERATORS else "portable")
+
+
+def entry_address(opcode: int, input_bytes: int, output_bytes: int, isa: Isa) -> int:
+    """Return where the code of an opcode starts; compiles it, or loads it from disk, at the first request.
+
+    Args:
+        opcode: see `table`.
+        input_bytes: width of an input code, 1 or 2.
+        output_bytes: alike.
+        isa: whose instructions to use.
+    """
+    chosen = isa if opcode in VECTOR_OPCODES else ISAS["portable"]
+    address: int = _entry(opcode, input_bytes, output_bytes, chosen).address
+    return address
+
+
+@cache
+def _entry(opcode: int, input_bytes: int, output_bytes: int, isa: Isa) -> Any:
+    return compile_entry(ENTRIES[opcode], entry_signature(isa, input_bytes, output_bytes))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from intlower.kernels.compiled import compiled
+from intlower.kernels.compiled import part
 from intlower.kernels.table import (
     INPUT,
     INPUT_BYTES,
@@ -23,13 +23,13 @@ from intlower.kernels.table import (
 Array = Any
 
 
-@compiled
+@part
 def share(count: Any, thread: Any, threads: Any) -> Any:
     """Return the part [first, last) of `count` things that a thread works on."""
     return count * thread // threads, count * (thread + 1) // threads
 
 
-@compiled
+@part
 def copy_codes(row: Array, codes: Array, width: Any, thread: Any, threads: Any) -> None:
     """Copy along six loops with strides of their own: layouts, slices, concatenation, padding's inside."""
     flip = codes.dtype.type(row[VALUE])
@@ -60,15 +60,17 @@ def copy_codes(row: Array, codes: Array, width: Any, thread: Any, threads: Any) 
                                 codes[np.uint64(d4 + p * inner_out)] = code ^ flip
 
 
-@compiled
-def fill_codes(row: Array, codes: Array, width: Any) -> None:
-    """Set every code of a tensor to one value."""
+@part
+def fill_codes(row: Array, codes: Array, width: Any, thread: Any) -> None:
+    """Set every code of a tensor to one value; the first thread does it alone."""
+    if thread > 0:
+        return
     d, value = np.uint64(row[OUTPUT] // width), row[VALUE]
     for i in range(row[LENGTH]):
         codes[d + np.uint64(i)] = value
 
 
-@compiled
+@part
 def look_up(
     row: Array,
     inputs: Array,

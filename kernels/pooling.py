@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from intlower.kernels.compiled import compiled
+from intlower.kernels.compiled import part
 from intlower.kernels.movement import share
 from intlower.kernels.requantization import requantize_uniform
 from intlower.kernels.table import (
@@ -42,7 +42,7 @@ from intlower.kernels.table import (
 Array = Any
 
 
-@compiled
+@part
 def average_pool(
     row: Array,
     inputs: Array,
@@ -90,7 +90,7 @@ def average_pool(
         )
 
 
-@compiled
+@part
 def max_pool(row: Array, codes: Array, width: Any, thread: Any, threads: Any) -> None:
     """Keep the greatest code of each window; padding takes no part."""
     channels = row[CHANNELS]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from intlower.kernels import jitable, numerics
-from intlower.kernels.compiled import compiled
+from intlower.kernels.compiled import part
 from intlower.kernels.table import F32EVEN, MUL31DOUBLE
 
 Array = Any
@@ -26,27 +26,27 @@ MAGIC = np.float32(12582912.0)
 assert numerics.scale_single_rounding in jitable.JITABLE
 
 
-@compiled
+@part
 def round_half_even(value: Any) -> Any:
     """Return a float32 of magnitude up to 2**22 as an int32, ties to even."""
     return np.int32((value + MAGIC) - MAGIC)
 
 
-@compiled
+@part
 def clamp_float(value: Any, low: Any, high: Any) -> Any:
     """Return a float32 limited to [low, high]."""
     value = low if value < low else value
     return high if value > high else value
 
 
-@compiled
+@part
 def clamp_integer(value: Any, low: Any, high: Any) -> Any:
     """Return an integer limited to [low, high]."""
     value = low if value < low else value
     return high if value > high else value
 
 
-@compiled
+@part
 def scale_float(accumulator: Any, scale: Any, low: Any, high: Any) -> Any:
     """Return equation (8) in the float unit, limited to [low, high].
 
@@ -56,7 +56,7 @@ def scale_float(accumulator: Any, scale: Any, low: Any, high: Any) -> Any:
     return round_half_even(clamp_float(np.float32(accumulator) * scale, low, high))
 
 
-@compiled
+@part
 def scale_doubled(accumulator: Any, multiplier: Any, shift: Any, low: Any, high: Any) -> Any:
     """Return equation (11) on int32, limited to [low, high].
 
@@ -74,7 +74,7 @@ def scale_doubled(accumulator: Any, multiplier: Any, shift: Any, low: Any, high:
     return clamp_integer(np.int32(high_half >> right) + carry, low, high)
 
 
-@compiled
+@part
 def scale_single(accumulator: Any, multiplier: Any, shift: Any, low: Any, high: Any) -> Any:
     """Return equation (12), limited to [low, high]."""
     scaled = numerics.scale_single_rounding(
@@ -83,7 +83,7 @@ def scale_single(accumulator: Any, multiplier: Any, shift: Any, low: Any, high: 
     return np.int32(clamp_integer(scaled, np.int64(low), np.int64(high)))
 
 
-@compiled
+@part
 def requantize_channels(
     rule: Any,
     accumulators: Array,
@@ -157,7 +157,7 @@ def requantize_channels(
         output[o + i] = code + zero
 
 
-@compiled
+@part
 def requantize_uniform(
     rule: Any,
     accumulators: Array,

@@ -7,12 +7,24 @@ kernel exists once per width, and rank-4 tensors lie as [H, W, C]. Offsets are i
 
 from __future__ import annotations
 
-# Opcodes, in column 0.
-DENSE, DEPTHWISE, ADD, AVERAGE_POOL, MAX_POOL, LOOKUP, COPY, FILL, SOFTMAX = range(9)
+# Opcodes: what an entry computes.
+(
+    DENSE,
+    DEPTHWISE,
+    DEPTHWISE_PAIRS,
+    ADD,
+    AVERAGE_POOL,
+    MAX_POOL,
+    LOOKUP,
+    COPY,
+    FILL,
+    SOFTMAX,
+) = range(10)
 
 # Columns that every kernel reads alike.
 (
     OPCODE,
+    KERNEL,  # address of the entry
     INPUT,  # byte offset in the arena
     OUTPUT,  # byte offset in the arena
     INPUT_BYTES,  # width of an input code: 1 or 2
@@ -56,21 +68,24 @@ DENSE, DEPTHWISE, ADD, AVERAGE_POOL, MAX_POOL, LOOKUP, COPY, FILL, SOFTMAX = ran
     PAD_VALUE,  # DENSE: what a packed padding element holds
     PANEL,  # DENSE: byte offset of the packed rows in the thread's scratch
     ACCUMULATORS,  # byte offset of int32 accumulators in the thread's scratch
-    BLOCK_ROWS,  # DENSE: output pixels that are packed together
-    PADDED_CHANNELS,  # accumulators of one output pixel of one group
+    TAPS,  # DEPTHWISE_PAIRS: byte offset of int64 constants, from a window's first tap to each tap
+    BORDER_TAPS,  # DEPTHWISE_PAIRS: byte offset of int64 in the thread's scratch
+    PAD_ROW,  # DEPTHWISE_PAIRS: byte offset of a row of padding in the thread's scratch
+    BLOCK_ROWS,  # DENSE, DEPTHWISE_PAIRS: output pixels that are worked on together
+    PADDED_CHANNELS,  # output channels of one group, rounded up to whole vectors
     UNIFORM,  # AVERAGE_POOL: 1 where one scale serves every window
     TABLE,  # LOOKUP, SOFTMAX: byte offset of constants
     OUTER,  # SOFTMAX: product of the dimensions before its axis
     INNER,  # SOFTMAX: product of those after it
     VALUE,  # FILL: the code; COPY: what to XOR with each code; SOFTMAX: the code of 1
-) = range(51)
+) = range(55)
 
 # COPY: sizes, input strides and output strides (in elements) of six loops, outermost first.
 LOOPS = 6
-SIZES = 51
+SIZES = 55
 INPUT_STRIDES = SIZES + LOOPS
 OUTPUT_STRIDES = INPUT_STRIDES + LOOPS
-COLUMNS = 72
+COLUMNS = 73
 
 # Requantization rules, in column RULE.
 F32EVEN, MUL31DOUBLE, MUL31SINGLE = range(3)

@@ -4,88 +4,59 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
 
 from intlower.kernels.compiled import compiled
-from intlower.kernels.dense import dense
-from intlower.kernels.depthwise import depthwise
-from intlower.kernels.elementwise import add, softmax
-from intlower.kernels.movement import copy_codes, fill_codes, look_up
-from intlower.kernels.pooling import average_pool, max_pool
-from intlower.kernels.table import (
-    ADD,
-    AVERAGE_POOL,
-    COPY,
-    DENSE,
-    DEPTHWISE,
-    FILL,
-    INPUT_BYTES,
-    LOOKUP,
-    MAX_POOL,
-    OPCODE,
-    OUTPUT_BYTES,
-    SOFTMAX,
-)
+from intlower.kernels.table import KERNEL
+from intlower.kernels.vectors import BYTE, INDEX, advance, data_pointer
 
 Array = Any
 
 
-@compiled
-def step(
-    isa: Any,
-    row: Array,
-    arena: Array,
-    inputs: Array,
-    outputs: Array,
-    constants: Array,
+@intrinsic  # type: ignore[untyped-decorator]  # numba has no annotations
+def _call_kernel(
+    typing_context: Any,
+    table: Any,
+    index: Any,
+    address: Any,
+    arena: Any,
+    constants: Any,
     scratch: Any,
     thread: Any,
     threads: Any,
-) -> None:
-    """Run one row.
+) -> Any:
+    """Call the entry at an address, whose arguments are those of `entries.py`."""
+    signature = types.void(table, types.int64, types.int64, arena, constants, *[types.int64] * 3)
 
-    Args:
-        isa: chooses instructions.
-        row: the instruction.
-        arena: uint8.
-        inputs: the arena as input codes, uint8 or uint16.
-        outputs: the arena as output codes, uint8 or uint16.
-        constants: uint8.
-        scratch: byte offset of this thread's scratch.
-        thread: which of `threads` this is.
-        threads: how many work on this instruction.
-    """
-    sums, integers = arena.view(np.int32), constants.view(np.int32)
-    floats = constants.view(np.float32)
-    opcode, width = row[OPCODE], row[INPUT_BYTES]
-    if opcode == DENSE:
-        dense(isa, row, arena, inputs, outputs, constants, scratch, thread, threads)
-    elif opcode == DEPTHWISE:
-        weights = constants.view(np.int16)
-        depthwise(
-            row, inputs, outputs, sums, weights, integers, floats, scratch, thread, threads
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        rows, codes, numbers = (
+            data_pointer(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 4)
         )
-    elif opcode == ADD:
-        add(row, inputs, outputs, integers, floats, thread, threads)
-    elif opcode == AVERAGE_POOL:
-        average_pool(
-            row, inputs, outputs, sums, integers, floats, scratch, thread, threads
+        sizes = [
+            context.make_array(signature.args[i])(context, builder, arguments[i]).nitems
+            for i in (3, 4)
+        ]
+        row_type = signature.args[0]
+        columns = context.make_array(row_type)(context, builder, arguments[0]).strides
+        stride = builder.extract_value(columns, 0)
+        row = advance(builder, rows, builder.mul(arguments[1], stride))
+        pointer = BYTE.as_pointer()
+        function_type = ir.FunctionType(ir.VoidType(), [pointer] * 6 + [INDEX] * 5)
+        function = builder.inttoptr(arguments[2], function_type.as_pointer())
+        nothing = ir.Constant(pointer, None)
+        builder.call(
+            function,
+            [nothing, row, codes, codes, codes, numbers, *sizes, *arguments[5:]],
         )
-    elif opcode == MAX_POOL:
-        max_pool(row, inputs, width, thread, threads)
-    elif opcode == LOOKUP:
-        look_up(row, inputs, outputs, integers, thread, threads)
-    elif opcode == COPY:
-        copy_codes(row, inputs, width, thread, threads)
-    elif opcode == FILL and thread == 0:
-        fill_codes(row, inputs, width)
-    elif opcode == SOFTMAX and thread == 0:
-        softmax(row, inputs, width, integers)
+        return context.get_dummy_value()
+
+    return signature, generate
 
 
 @compiled
-def walk_bytes(
-    isa: Any,
+def walk(
     table: Array,
     arena: Array,
     constants: Array,
@@ -94,10 +65,9 @@ def walk_bytes(
     thread: Any,
     threads: Any,
 ) -> None:
-    """Run every row of a table whose codes are all 8-bit.
+    """Run every row of a table.
 
     Args:
-        isa: chooses instructions.
         table: int64 [rows, COLUMNS], every number of it proved by the planner.
         arena: uint8; activations, then each thread's scratch.
         constants: uint8; weights and requantization constants.
@@ -108,31 +78,5 @@ def walk_bytes(
     """
     mine = scratch + thread * scratch_bytes
     for index in range(table.shape[0]):
-        step(isa, table[index], arena, arena, arena, constants, mine, thread, threads)
-
-
-@compiled
-def walk_words(
-    isa: Any,
-    table: Array,
-    arena: Array,
-    constants: Array,
-    scratch: Any,
-    scratch_bytes: Any,
-    thread: Any,
-    threads: Any,
-) -> None:
-    """Run every row of a table with 16-bit codes: as `walk_bytes`, which compiles in a quarter of the time."""
-    words = arena.view(np.uint16)
-    mine = scratch + thread * scratch_bytes
-    for index in range(table.shape[0]):
-        row = table[index]
-        if row[INPUT_BYTES] == 1:
-            if row[OUTPUT_BYTES] == 1:
-                step(isa, row, arena, arena, arena, constants, mine, thread, threads)
-            else:
-                step(isa, row, arena, arena, words, constants, mine, thread, threads)
-        elif row[OUTPUT_BYTES] == 1:
-            step(isa, row, arena, words, arena, constants, mine, thread, threads)
-        else:
-            step(isa, row, arena, words, words, constants, mine, thread, threads)
+        address = table[index, KERNEL]
+        _call_kernel(table, index, address, arena, constants, mine, thread, threads)

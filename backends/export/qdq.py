@@ -267,13 +267,14 @@ def _write_average_pool(
     scale = np.ldexp(multiplier, -instruction.constants["shift"].array)
     ratio = float(source.grid.scale.array) / float(target.grid.scale.array)
     area = math.prod(kernel.tolist())
-    # A scale too small for its integers is 0, and so are the codes, whatever the count.
-    counts = np.rint(ratio / np.where(scale > 0, scale, ratio / area))
+    # 1 where a window divides by its area, area / count where it divides by a count of its own.
+    share = scale * area / ratio
+    whole = np.allclose(share, 1, rtol=1e-5)
     name = instruction.name
-    if not pads.any() and (counts == area).all() and tuple(kernel) == source.shape[2:]:
+    if whole and not pads.any() and tuple(kernel) == source.shape[2:]:
         writer.add("GlobalAveragePool", [x], result, name=name)
         return
-    mean = result if (counts == area).all() else writer.fresh(f"{target.name}/mean")
+    mean = result if whole else writer.fresh(f"{target.name}/mean")
     writer.add(
         "AveragePool",
         [x],
@@ -285,6 +286,5 @@ def _write_average_pool(
         count_include_pad=1,
     )
     if mean != result:
-        factor = (area / counts)[None, None].astype(np.float32)
-        weight = writer.constant(f"{name}/share", factor)
+        weight = writer.constant(f"{name}/share", share[None, None].astype(np.float32))
         writer.add("Mul", [mean, weight], result)

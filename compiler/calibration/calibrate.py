@@ -43,6 +43,7 @@ def calibrate(
     method: Method = Method.MIN_MAX,
     input_ranges: Mapping[str, tuple[float, float]] | None = None,
     seed: int = 0,
+    noise: bool = True,
     progress: Callable[[str], None] | None = None,
 ) -> Calibration:
     """Return a range for every value of a graph.
@@ -59,10 +60,11 @@ def calibrate(
         method: how samples become ranges.
         input_ranges: (least, greatest) of graph inputs, by name.
         seed: of the noise.
+        noise: whether 3 is allowed.
         progress: called with a line now and then.
 
     Raises:
-        CalibrationError: a range is not finite, or names no input.
+        CalibrationError: a range is not finite, or names no input; or 3 is needed and not allowed.
         DataError: samples do not fit the inputs.
     """
     given = _given_ranges(graph, input_ranges or {})
@@ -82,17 +84,24 @@ def calibrate(
     if not missing:
         described = ", ".join(f"{name}: {found.source}" for name, found in known.items())
         return _calibration(graph, ranges, f"batch-norm moments; {described}")
+    unknown = (
+        f"{len(missing)} of {len(graph.values)} values have no batch-norm statistics (first: "
+        f"{missing[0]!r})"
+    )
+    hint = (
+        "give a few representative inputs with --samples, or export the model with batch "
+        "normalization kept (torch: training=TrainingMode.PRESERVE)"
+    )
+    if not noise:
+        raise CalibrationError(unknown, hint)
     warnings.warn(  # 3
         CalibrationWarning(
-            f"{len(missing)} of {len(graph.values)} values have no batch-norm statistics (first: "
-            f"{missing[0]!r}); their ranges come from random noise and are likely wrong",
-            "give a few representative inputs with --samples, or export the model with batch "
-            "normalization kept (torch: training=TrainingMode.PRESERVE)",
+            f"{unknown}; their ranges come from random noise and are likely wrong", hint
         ),
         stacklevel=2,
     )
-    noise = noise_inputs(graph, known, NOISE_SAMPLES, seed)
-    seen = ranges_from_samples(graph, noise, Method.MIN_MAX, "random noise", progress)
+    random = noise_inputs(graph, known, NOISE_SAMPLES, seed)
+    seen = ranges_from_samples(graph, random, Method.MIN_MAX, "random noise", progress)
     summary = f"batch-norm moments, and random noise for {len(missing)} values"
     return _calibration(graph, {**seen, **ranges}, summary)
 

@@ -74,10 +74,24 @@ from intlower.terminal import (
 )
 @click.option(
     "--recipe",
-    type=click.Choice(["default", "none"]),
     default="default",
     show_default=True,
-    help="The passes to run: the target's own, or only what is needed to lower at all.",
+    help="What to run: default, the target's own; none, only what is needed to lower at all; data-free-strict, the "
+    "default that refuses samples and ranges from noise.",
+)
+@click.option(
+    "--with",
+    "added",
+    metavar="STEP",
+    multiple=True,
+    help="A step that the recipe gets as well, by name; an unknown name lists them. Repeatable.",
+)
+@click.option(
+    "--without",
+    "removed",
+    metavar="STEP",
+    multiple=True,
+    help="A step that the recipe goes without. Repeatable.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice.")
 @output_options
@@ -90,6 +104,8 @@ def compile_model(
     input_ranges: dict[str, tuple[float, float]],
     shapes: dict[str, tuple[int | None, ...]],
     recipe: str,
+    added: tuple[str, ...],
+    removed: tuple[str, ...],
     seed: int,
     as_json: bool,
 ) -> None:
@@ -102,7 +118,8 @@ def compile_model(
     from intlower.compiler.errors import CalibrationWarning
     from intlower.data_files import fit_samples, read_data
 
-    load_target(target)  # before anything that takes time
+    # before anything that takes time
+    load_target(target).recipe(recipe, added=added, removed=removed)
     artifact = Path(f"{model.stem}.{target}.onnx") if output is None else output
     refuse_output(artifact, model, *([samples] if samples else []))
     begin = time.perf_counter()
@@ -123,6 +140,8 @@ def compile_model(
             shapes=shapes,
             seed=seed,
             recipe=recipe,
+            added=added,
+            removed=removed,
             progress=shown.stage,
         )
         shown.stage(f"writing {artifact.name}")

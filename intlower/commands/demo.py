@@ -44,7 +44,7 @@ def demo(target: str | None, as_json: bool) -> None:
     """
     from intlower.compiler.discovery import load_target, target_names
     from intlower.data_files import fit_inputs, fit_labels, read_npz
-    from intlower.evaluation import classify, open_float_model
+    from intlower.evaluation import class_scores, open_float_model
 
     names = target_names() if target is None else (load_target(target).spec.name,)
     package = importlib.resources.files("intlower.demo")
@@ -58,9 +58,9 @@ def demo(target: str | None, as_json: bool) -> None:
         arrays = read_npz(data)
         inputs = fit_inputs(arrays, float_model.inputs, data.name)
         labels = fit_labels(arrays, len(arrays["labels"]), data.name)
-        float_classes = classify(float_model, inputs, labels)
+        float_scores = class_scores(float_model, inputs, labels)
         results = {
-            name: _run_target(name, model, inputs, labels, float_classes, shown)
+            name: _run_target(name, model, inputs, labels, float_scores, shown)
             for name in names
         }
     seconds = time.perf_counter() - begin
@@ -88,7 +88,7 @@ def _run_target(
     model: Path,
     inputs: dict[str, NDArray[Any]],
     labels: NDArray[np.int64],
-    float_classes: NDArray[np.int64],
+    float_scores: NDArray[Any],
     shown: Progress,
 ) -> dict[str, Any]:
     """Compile the model for one target, verify and evaluate it; return its line of the table."""
@@ -96,7 +96,7 @@ def _run_target(
     from intlower.compiler import crosscheck
     from intlower.compiler.errors import CalibrationWarning
     from intlower.compiler.simulator import quantize_inputs
-    from intlower.evaluation import classify, open_integer_program, summarise
+    from intlower.evaluation import class_scores, open_integer_program, summarise
 
     with warnings.catch_warnings():
         warnings.simplefilter(
@@ -108,12 +108,13 @@ def _run_target(
     with tempfile.TemporaryDirectory() as folder:
         size_bytes = api.save(program, Path(folder) / "digits.onnx")
     shown.stage(f"{name}: evaluate")
-    classes = classify(open_integer_program(program), inputs, labels, shown.count)
+    network = open_integer_program(program)
+    scores = class_scores(network, inputs, labels, shown.count)
     shown.stage(f"{name}: verify")
     some = {key: array[:VERIFIED] for key, array in inputs.items()}
     comparisons = crosscheck.verify(program, quantize_inputs(program, some))
     return {
-        **summarise(classes, labels, float_classes).document(),
+        **summarise(scores, labels, float_scores, step=network.step).document(),
         "mismatches": {key: comparison.mismatches for key, comparison in comparisons.items()},
         "compared": {key: comparison.compared for key, comparison in comparisons.items()},
         "size_bytes": size_bytes,

@@ -51,12 +51,13 @@ def evaluate(
 ) -> None:
     """Measure the top-1 accuracy of an integer artifact, or of a float model, on labelled samples.
 
-    The first output decides: its greatest number is the class, the first one of equals.
+    The first output decides: its greatest number is the class, the first one of equals. With --float also the divergence
+    KL of the class probabilities (after a softmax where the network ends in logits) and the outputs' signal to noise.
     """
     from intlower.compiler.artifact import open_artifact
     from intlower.data_files import fit_inputs, fit_labels, read_data
     from intlower.evaluation import (
-        classify,
+        class_scores,
         is_artifact,
         open_float_model,
         open_integer_program,
@@ -73,16 +74,22 @@ def evaluate(
         inputs = fit_inputs(arrays, network.inputs, str(data))
         labels = fit_labels(arrays, len(next(iter(inputs.values()))), str(data))[:count]
         inputs = {name: array[:count] for name, array in inputs.items()}
-        classes = classify(network, inputs, labels, shown.count)
-        float_classes = None
+        scores = class_scores(network, inputs, labels, shown.count)
+        float_scores = None
         if reference is not None and float_model is not None:
             shown.stage(f"evaluating {float_model.name}")
             float_inputs = fit_inputs(inputs, reference.inputs, str(data))
-            float_classes = classify(reference, float_inputs, labels, shown.count)
-    result = summarise(classes, labels, float_classes).document()
+            float_scores = class_scores(reference, float_inputs, labels, shown.count)
+    result = summarise(scores, labels, float_scores, step=network.step)
     if as_json:
-        print_json(result)
+        print_json(result.document())
         return
-    names = {"top1": "top-1", "float_top1": "float top-1", "agreement": "agreement"}
-    shares = {names[key]: percent_text(share) for key, share in result.items() if key in names}
-    print_facts({"samples": result["count"], **shares})
+    facts: dict[str, object] = {"samples": result.count, "top-1": percent_text(result.top1)}
+    if result.float_top1 is not None:
+        facts |= {
+            "float top-1": percent_text(result.float_top1),
+            "agreement": "" if result.agreement is None else percent_text(result.agreement),
+            "KL": f"{result.kl:.4f}",
+            "SQNR": "equal" if result.sqnr_db is None else f"{result.sqnr_db:.1f} dB",
+        }
+    print_facts(facts)

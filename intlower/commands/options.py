@@ -12,7 +12,8 @@ import click
 
 Callback = Callable[[click.Context, click.Parameter, Any], Any]
 
-FILE = click.Path(path_type=Path)
+# What is wrong with a file is said by what opens it.
+FILE = click.Path(readable=False, path_type=Path)
 
 
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import intlower
 from intlower.cli import main
 
 TARGETS = ("snpe", "tensorrt")
@@ -75,12 +76,21 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CommandLine
 @pytest.fixture(scope="session", params=TARGETS)
 def artifact(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The embedded network compiled for one target after the other."""
-    from intlower import api
+    return compiled(request.param, tmp_path_factory.mktemp("artifact"))
 
+
+@pytest.fixture(scope="session")
+def some_artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded network compiled for any target."""
+    return compiled(TARGETS[0], tmp_path_factory.mktemp("artifact"))
+
+
+def compiled(target: str, folder: Path) -> Path:
+    """Compile the embedded network into a folder; return the artifact's path."""
+    path = folder / f"digits.{target}.onnx"
     demo = importlib.resources.files("intlower.demo")
-    path = tmp_path_factory.mktemp("artifact") / f"digits.{request.param}.onnx"
     with importlib.resources.as_file(demo / "digits.onnx") as model:
-        api.save(api.compile(model, target=request.param), path)
+        intlower.save(intlower.compile(model, target=target), path)
     return path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,8 @@ def test_a_file_that_is_no_model_is_not_compiled(cli: Any, kind: str) -> None:
     assert "internal" not in cli.refuse("compile", path, *COMPILE)
 
 
-def test_an_artifact_is_not_compiled_again(cli: Any, artifact: Path) -> None:
-    assert "artifact" in cli.refuse("compile", artifact, *COMPILE)
+def test_an_artifact_is_not_compiled_again(cli: Any, some_artifact: Path) -> None:
+    assert "artifact" in cli.refuse("compile", some_artifact, *COMPILE)
 
 
 @pytest.mark.parametrize("kind", ["model", "truncated", "text", "folder", "missing"])
@@ -145,14 +146,14 @@ def bad_samples(kind: str, images: np.ndarray) -> Path:
 )
 @pytest.mark.parametrize("command", ["compile", "simulate", "verify", "evaluate"])
 def test_a_data_file_that_does_not_fit_is_refused(
-    cli: Any, images: np.ndarray, artifact: Path, command: str, kind: str
+    cli: Any, images: np.ndarray, some_artifact: Path, command: str, kind: str
 ) -> None:
     path = bad_samples(kind, images)
     options = {
         "compile": (cli.model, *COMPILE, "--samples", path),
-        "simulate": (artifact, "--input", path, "--output", "y.npz"),
-        "verify": (artifact, "--samples", path),
-        "evaluate": (artifact, "--data", path),
+        "simulate": (some_artifact, "--input", path, "--output", "y.npz"),
+        "verify": (some_artifact, "--samples", path),
+        "evaluate": (some_artifact, "--data", path),
     }
     assert "internal" not in cli.refuse(command, *options[command])
 
@@ -161,10 +162,10 @@ def test_a_data_file_that_does_not_fit_is_refused(
     "labels", [None, np.zeros(3, int), np.zeros(360), np.full(360, 10), np.full(360, -1)]
 )
 def test_labels_that_do_not_fit_are_refused(
-    cli: Any, images: np.ndarray, artifact: Path, labels: np.ndarray | None
+    cli: Any, images: np.ndarray, some_artifact: Path, labels: np.ndarray | None
 ) -> None:
     np.savez("x.npz", image=images, **({} if labels is None else {"labels": labels}))
-    assert "label" in cli.refuse("evaluate", artifact, "--data", "x.npz")
+    assert "label" in cli.refuse("evaluate", some_artifact, "--data", "x.npz")
 
 
 @pytest.mark.parametrize(
@@ -177,16 +178,17 @@ def test_an_output_that_cannot_be_written_is_refused(cli: Any, output: str) -> N
 
 
 def test_a_folder_without_permission_is_refused(
-    cli: Any, artifact: Path, monkeypatch: pytest.MonkeyPatch
+    cli: Any, some_artifact: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("os.access", lambda *_: False)  # root may write everywhere
+    # Root may write everywhere.
+    monkeypatch.setattr("os.access", lambda _, mode: mode != os.W_OK)
     assert "permission denied" in cli.refuse("compile", cli.model, *COMPILE)
     options = ("--input", cli.data, "--output", "y.npz")
-    assert "permission denied" in cli.refuse("simulate", artifact, *options)
+    assert "permission denied" in cli.refuse("simulate", some_artifact, *options)
 
 
 def test_no_command_overwrites_what_it_reads(
-    cli: Any, images: np.ndarray, artifact: Path
+    cli: Any, images: np.ndarray, some_artifact: Path
 ) -> None:
     onnx.save(onnx.load(cli.model), "model.onnx")
     np.savez("x.npz", image=images)
@@ -194,4 +196,4 @@ def test_no_command_overwrites_what_it_reads(
     options = (*COMPILE, "--samples", "x.npz", "-o", "x.npz")
     assert "overwrite" in cli.refuse("compile", "model.onnx", *options)
     options = ("--input", "x.npz", "--output", "./x.npz")
-    assert "overwrite" in cli.refuse("simulate", artifact, *options)
+    assert "overwrite" in cli.refuse("simulate", some_artifact, *options)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import zipfile
 from pathlib import Path
@@ -172,10 +173,8 @@ def test_a_damaged_archive_is_read_or_refused_and_never_crashes(
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
-    try:
+    with contextlib.suppress(DataError):
         read_npz(path)
-    except DataError as error:
-        assert str(error)
 
 
 def test_inputs_that_fit_come_back_as_float32_in_the_models_order() -> None:
