@@ -65,6 +65,8 @@ def compile(
         input_ranges=input_ranges,
         shapes=shapes,
         recipe=recipe,
+        added=added,
+        removed=removed,
         seed=seed,
         progress=progress,
     )

@@ -106,7 +106,9 @@ class Progress:
     def stage(self, description: str) -> None:
         """Say what is being done now; how long it takes is not known."""
         if self._bars is not None and self._task is not None:
-            self._bars.update(self._task, description=one_line(description), total=None)
+            self._bars.update(
+                self._task, description=one_line(description), completed=0, total=None
+            )
 
     def count(self, done: int, total: int) -> None:
         """Say how much of the present stage is done."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from intlower.compiler.crosscheck import (
 )
 from intlower.compiler.errors import ArtifactError, DataError, IntlowerError
 from intlower.compiler.program import IntegerProgram
-from intlower.compiler.simulator import run_reference
+from intlower.compiler.simulator import Simulator, run_reference
 
 pytestmark = pytest.mark.crosscheck
 
@@ -153,22 +154,44 @@ def test_results_of_another_shape_or_type_are_refused() -> None:
 # Verifying the Numba engine.
 
 
+def integers(program: IntegerProgram) -> int:
+    """How many integers a program computes for one sample."""
+    return sum(
+        math.prod(d for d in program.tensors[i.output].shape[1:] if d is not None)
+        for i in program.instructions
+    )
+
+
 def test_the_engine_agrees_with_onnxruntime_and_with_the_oracle() -> None:
     calls: list[tuple[int, int]] = []
     inputs = random_inputs(PROGRAM, 300, seed=2)
     results = verify(PROGRAM, inputs, progress=lambda done, total: calls.append((done, total)))
     assert list(results) == ["onnxruntime", "reference"]
     for name, found in results.items():
-        assert found == Comparison(against=name, compared=300 * (3 + 36), mismatches=0)
+        assert found == Comparison(against=name, compared=300 * integers(PROGRAM), mismatches=0)
     assert calls == [(256, 300), (300, 300)]
 
 
 def test_a_fixed_batch_is_verified() -> None:
     program = classifier(batch=2)
     found = verify(program, random_inputs(program, 3), against=["reference"])
+    # Three samples are rounded up to two batches of two.
     assert found["reference"] == Comparison(
-        against="reference", compared=4 * (3 + 36), mismatches=0
+        against="reference", compared=4 * integers(PROGRAM), mismatches=0
     )
+
+
+def test_a_difference_between_the_two_runs_of_the_engine_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = Simulator.run
+    monkeypatch.setattr(
+        Simulator, "run", lambda self, codes: {n: c ^ 1 for n, c in run(self, codes).items()}
+    )
+    for found in verify(PROGRAM, INPUTS).values():
+        assert found.mismatches == sum(
+            run_reference(PROGRAM, INPUTS)[name].size for name in PROGRAM.outputs
+        )
 
 
 @settings(deadline=None, max_examples=15, database=None)

@@ -136,11 +136,13 @@ def test_simulate_without_output_only_prints(cli: Any, artifact: Path) -> None:
 def test_verify_finds_no_differing_integer(cli: Any, artifact: Path) -> None:
     document = cli("verify", artifact, "--json").document
     assert set(document) == {"onnxruntime", "reference"}
+    compared = document["onnxruntime"]["compared"]
+    assert compared >= 4 * 10  # the outputs of four samples at least
     for comparison in document.values():
-        assert comparison == {"compared": 40, "mismatches": 0}
+        assert comparison == {"compared": compared, "mismatches": 0}
     options = ("--against", "onnxruntime", "--samples", cli.data, "--count", 3)
     assert cli("verify", artifact, *options, "--json").document == {
-        "onnxruntime": {"compared": 30, "mismatches": 0}
+        "onnxruntime": {"compared": compared // 4 * 3, "mismatches": 0}
     }
     assert "onnxruntime" in cli("verify", artifact, "--count", 1).out
 

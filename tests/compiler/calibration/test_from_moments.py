@@ -51,14 +51,14 @@ def test_ranges_cover_what_normal_inputs_drive(
     seed: int, activation: Activation | None
 ) -> None:
     generator = np.random.default_rng(seed)
-    mean, std = generator.normal(size=3), generator.uniform(0.5, 2.0, 3)
-    weights = generator.normal(size=3)
+    mean, std = generator.normal(size=12), generator.uniform(0.5, 2.0, 12)
+    weights = generator.normal(size=12)
     # Living channels: a Relu that is hardly ever open leaves what no normal distribution describes.
-    bias = np.abs(weights) * std * generator.uniform(-1, 1, 3) - weights * mean
+    bias = np.abs(weights) * std * generator.uniform(-1, 1, 12) - weights * mean
     graph = graph_of(
-        {"x": (None, 3, 6, 6), "z": (None, 3, 6, 6)},
+        {"x": (None, 12, 6, 6), "z": (None, 12, 6, 6)},
         [
-            (Conv(groups=3), "x w1 b1", "a"),  # so the next layer sums what is independent
+            (Conv(groups=12), "x w1 b1", "a"),  # so the next layer sums what is independent
             (Conv(pads=(1, 1, 1, 1)), "a w2", "b"),
             (Add(), "b z", "s"),
             (GlobalAveragePool(), "s", "p"),
@@ -67,10 +67,10 @@ def test_ranges_cover_what_normal_inputs_drive(
         ],
         "y",
         {
-            "w1": weights.reshape(3, 1, 1, 1),
+            "w1": weights.reshape(12, 1, 1, 1),
             "b1": bias,
-            "w2": generator.normal(size=(3, 3, 3, 3)) / 6,
-            "w3": generator.normal(size=(5, 3)),
+            "w2": generator.normal(size=(12, 12, 3, 3)) / 10,
+            "w3": generator.normal(size=(5, 12)),
             "b3": generator.normal(size=5),
         },
     )
@@ -79,7 +79,7 @@ def test_ranges_cover_what_normal_inputs_drive(
     graph = graph.edit(moments={name: Moments.of(mean, std) for name in ("x", "z")})
     ranges = ranges_from_moments(graph, {})
     samples = {
-        name: mean[:, None, None] + std[:, None, None] * generator.normal(size=(200, 3, 6, 6))
+        name: mean[:, None, None] + std[:, None, None] * generator.normal(size=(60, 12, 6, 6))
         for name in ("x", "z")
     }
     values = evaluate(
