@@ -6,7 +6,6 @@ program --run_reference--> the same codes, by the NumPy oracle, slowly
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,12 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.compiler.errors import DataError, IntlowerError
+from intlower.compiler.execution import Execution
 from intlower.compiler.plan import Plan, make_plan
 from intlower.compiler.program import IntegerProgram, Tensor
-from intlower.compiler.rows import aligned_bytes
 from intlower.kernels.isa import host_isa
 from intlower.kernels.reference import reference_for
-from intlower.kernels.walker import walk
 
 Codes = NDArray[Any]
 
@@ -31,12 +29,12 @@ class Simulator:
     converts the inputs, and walks all instructions in compiled code.
     """
 
-    __slots__ = ("_arenas", "_plan", "_program")
+    __slots__ = ("_execution", "_plan", "_program")
 
     def __init__(self, program: IntegerProgram, plan: Plan) -> None:
         self._program = program
         self._plan = plan
-        self._arenas: deque[NDArray[np.uint8]] = deque()
+        self._execution = Execution(plan, program.multiply_accumulates())
 
     @property
     def program(self) -> IntegerProgram:
@@ -67,33 +65,7 @@ class Simulator:
         Raises:
             DataError: an input is missing or has the wrong shape, type or range.
         """
-        plan = self._plan
-        codes = check_codes(self._program, inputs)
-        samples = len(next(iter(codes.values())))
-        outputs = {
-            port.name: np.empty((samples, *port.shape), port.dtype) for port in plan.outputs
-        }
-        sources = [(port, codes[port.name]) for port in plan.inputs]
-        targets = [(port, outputs[port.name]) for port in plan.outputs]
-        arena = self._arenas.pop() if self._arenas else aligned_bytes(plan.arena_bytes)
-        for sample in range(samples):
-            for port, array in sources:
-                staged = arena[port.offset : port.offset + port.size]
-                staged[:] = array[sample].reshape(-1).view(np.uint8)
-            walk(
-                plan.table,
-                arena,
-                plan.constants,
-                plan.peak_bytes,
-                plan.scratch_bytes,
-                0,
-                1,
-            )
-            for port, array in targets:
-                staged = arena[port.offset : port.offset + port.size]
-                array[sample].reshape(-1).view(np.uint8)[:] = staged
-        self._arenas.append(arena)
-        return outputs
+        return self._execution.run(check_codes(self._program, inputs))
 
     def run_all(self, inputs: Mapping[str, Codes]) -> dict[str, Codes]:
         """Return the codes of every tensor, for the search of a first difference; slower than `run`.
@@ -101,8 +73,8 @@ class Simulator:
         Raises:
             DataError: see `run`.
         """
-        plan = make_plan(self._program, self._plan.isa, self._plan.threads, keep_all=True)
-        return Simulator(self._program, plan).run(inputs)
+        plan = make_plan(self._program, self._plan.isa, keep_all=True)
+        return Execution(plan, 0).run(check_codes(self._program, inputs))
 
 
 def open_program(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from intlower.kernels.compiled import compiled
 from intlower.kernels.table import KERNEL
-from intlower.kernels.vectors import BYTE, INDEX, advance, data_pointer
+from intlower.kernels.vectors import BYTE, INDEX, WORD, advance, data_pointer
 
 Array = Any
+
+# A waiting thread looks so often before it lets another run.
+LOOKS = 2000
 
 
 @intrinsic  # type: ignore[untyped-decorator]  # numba has no annotations
@@ -34,22 +38,57 @@ def _call_kernel(
         rows, codes, numbers = (
             data_pointer(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 4)
         )
-        sizes = [
-            context.make_array(signature.args[i])(context, builder, arguments[i]).nitems
-            for i in (3, 4)
-        ]
-        row_type = signature.args[0]
-        columns = context.make_array(row_type)(context, builder, arguments[0]).strides
-        stride = builder.extract_value(columns, 0)
+        table, *arrays = (
+            context.make_array(signature.args[i])(context, builder, arguments[i])
+            for i in (0, 3, 4)
+        )
+        stride = builder.extract_value(table.strides, 0)
         row = advance(builder, rows, builder.mul(arguments[1], stride))
         pointer = BYTE.as_pointer()
         function_type = ir.FunctionType(ir.VoidType(), [pointer] * 6 + [INDEX] * 5)
         function = builder.inttoptr(arguments[2], function_type.as_pointer())
+        sizes = [array.nitems for array in arrays]
         nothing = ir.Constant(pointer, None)
-        builder.call(
-            function,
-            [nothing, row, codes, codes, codes, numbers, *sizes, *arguments[5:]],
+        operands = [nothing, row, codes, codes, codes, numbers, *sizes, *arguments[5:]]
+        builder.call(function, operands)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]  # numba has no annotations
+def _meet(typing_context: Any, counter: Any, expected: Any) -> Any:
+    """Count this thread in, and wait until `expected` threads have been counted in all."""
+    signature = types.void(counter, types.int64)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = data_pointer(context, builder, signature.args[0], arguments[0])
+        place = builder.bitcast(data, INDEX.as_pointer())
+        builder.atomic_rmw("add", place, INDEX(1), "seq_cst")
+        start = builder.block
+        look, again, rest, done = (
+            builder.append_basic_block(name) for name in ("look", "again", "rest", "met")
         )
+        builder.branch(look)
+        builder.position_at_end(look)
+        looks = builder.phi(INDEX)
+        looks.add_incoming(INDEX(1), start)
+        here = builder.load_atomic(place, "acquire", 8)
+        builder.cbranch(builder.icmp_signed("<", here, arguments[1]), again, done)
+        builder.position_at_end(again)
+        following = builder.add(looks, INDEX(1))
+        tired = builder.icmp_signed("==", builder.urem(looks, INDEX(LOOKS)), INDEX(0))
+        builder.cbranch(tired, rest, look)
+        looks.add_incoming(following, again)
+        looks.add_incoming(following, rest)
+        builder.position_at_end(rest)
+        if os.name == "posix":
+            function = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(WORD, []), "sched_yield"
+            )
+            builder.call(function, [])
+        builder.branch(look)
+        builder.position_at_end(done)
         return context.get_dummy_value()
 
     return signature, generate
@@ -60,23 +99,27 @@ def walk(
     table: Array,
     arena: Array,
     constants: Array,
+    counter: Array,
     scratch: Any,
     scratch_bytes: Any,
     thread: Any,
     threads: Any,
 ) -> None:
-    """Run every row of a table.
+    """Run every row of a table, alone or in step with other threads.
 
     Args:
         table: int64 [rows, COLUMNS], every number of it proved by the planner.
         arena: uint8; activations, then each thread's scratch.
         constants: uint8; weights and requantization constants.
+        counter: int64 [1], 0 when the first thread sets out; only used by several threads.
         scratch: byte offset of the first thread's scratch.
         scratch_bytes: of one thread.
         thread: which of `threads` this is, from 0.
-        threads: how many walk this table together.
+        threads: how many walk this table on this arena at the same time; each must call.
     """
     mine = scratch + thread * scratch_bytes
     for index in range(table.shape[0]):
         address = table[index, KERNEL]
         _call_kernel(table, index, address, arena, constants, mine, thread, threads)
+        if threads > 1:
+            _meet(counter, (index + 1) * threads)

@@ -185,9 +185,14 @@ def test_a_difference_between_the_two_runs_of_the_engine_counts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run = Simulator.run
-    monkeypatch.setattr(
-        Simulator, "run", lambda self, codes: {n: c ^ 1 for n, c in run(self, codes).items()}
-    )
+
+    def unstable(self: Simulator, codes: Mapping[str, Codes]) -> dict[str, Codes]:
+        results = run(self, codes)
+        if set(results) == set(PROGRAM.outputs):  # `run_all` calls `run` too, for every tensor
+            results = {name: array ^ 1 for name, array in results.items()}
+        return results
+
+    monkeypatch.setattr(Simulator, "run", unstable)
     for found in verify(PROGRAM, INPUTS).values():
         assert found.mismatches == sum(
             run_reference(PROGRAM, INPUTS)[name].size for name in PROGRAM.outputs

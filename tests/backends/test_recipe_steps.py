@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import networks
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from intlower.backends.recipes import STEPS, default_steps, uniform_recipe
+from intlower.backends.snpe import TARGET
+from intlower.compiler.errors import CalibrationError, DataError
+from intlower.compiler.pipeline import compile_model
+
+steps = st.sets(st.sampled_from(sorted(STEPS)))
+
+
+@settings(deadline=None, max_examples=50)
+@given(added=steps, removed=steps)
+def test_a_recipe_has_its_own_steps_with_those_added_without_those_removed(
+    added: set[str], removed: set[str]
+) -> None:
+    added -= removed
+    recipe = uniform_recipe(
+        TARGET.spec, "default", added=sorted(added), removed=sorted(removed)
+    )
+    assert set(recipe.steps) == {*default_steps(TARGET.spec), *added} - removed
+
+
+@settings(deadline=None, max_examples=20)
+@given(order=st.permutations(sorted(STEPS)))
+def test_the_order_in_which_steps_are_named_does_not_matter(order: list[str]) -> None:
+    assert uniform_recipe(TARGET.spec, "none", added=order) == uniform_recipe(
+        TARGET.spec, "none", added=sorted(STEPS)
+    )
+
+
+def test_the_strict_recipe_refuses_what_is_no_property_of_the_model(tmp_path: Path) -> None:
+    builder = networks.NetworkBuilder()
+    path = tmp_path / "plain.onnx"
+    builder.save(path)
+    recipe = "data-free-strict"
+    with pytest.raises(CalibrationError, match="no batch-norm statistics"):
+        compile_model(path, target="snpe", recipe=recipe)
+    with pytest.raises(DataError, match="takes no samples"):
+        compile_model(
+            path, target="snpe", recipe=recipe, samples={"x": np.zeros((1, 3, 8, 8))}
+        )
