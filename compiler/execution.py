@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.compiler.plan import Plan
-from intlower.compiler.rows import aligned_bytes
+from intlower.compiler.planning.rows import aligned_bytes
 from intlower.kernels.walker import walk
 
 # Below this many multiply-accumulates, waking a thread costs more than its help is worth.
@@ -79,7 +79,14 @@ class Execution:
     def _walk(self, arena: NDArray[np.uint8]) -> None:
         plan = self.plan
         counter = np.zeros(1, np.int64)
-        shared = (plan.table, arena, plan.constants, counter, plan.peak_bytes, plan.scratch_bytes)
+        shared = (
+            plan.table,
+            arena,
+            plan.constants,
+            counter,
+            plan.peak_bytes,
+            plan.scratch_bytes,
+        )
         if not (
             self._helpers is not None
             and self._together

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.compiler.errors import IntlowerError
-from intlower.compiler.layout import ALIGNMENT, aligned
+from intlower.compiler.planning.layout import ALIGNMENT, aligned
 from intlower.compiler.program import IntegerProgram
-from intlower.compiler.rows import RowWriter
+from intlower.compiler.planning.rows import RowWriter
+from intlower.compiler.planning.writers import ROW_WRITERS
 from intlower.kernels.isa import Isa
 from intlower.kernels.library import entry_address, kernel_for
 from intlower.kernels.table import INPUT_BYTES, KERNEL, OPCODE, OUTPUT_BYTES
@@ -95,7 +96,7 @@ def make_plan(
     names = tuple(program.tensors) if keep_all else program.outputs
     staged_inputs = [writer.import_tensor(name) for name in program.inputs]
     for instruction in program.instructions:
-        writer.instruction(instruction)
+        ROW_WRITERS[instruction.kernel.operator](writer, instruction)
     staged_outputs = [writer.export_tensor(name) for name in names]
     table, peak = writer.table()
     for row in table:
@@ -118,7 +119,9 @@ def make_plan(
             for tensor in program.tensors.values()
         ),
         scratch_bytes=scratch_bytes,
-        arena_bytes=peak + max(staged, threads * scratch_bytes) + ALIGNMENT,  # vectors read past it
+        arena_bytes=peak
+        + max(staged, threads * scratch_bytes)
+        + ALIGNMENT,  # vectors read past it
         threads=threads,
         kernels=tuple(
             str(kernel_for(instruction.kernel, isa)) for instruction in program.instructions

@@ -71,7 +71,14 @@ def fill(packed: Array, target: Any, count: Any, value: Any) -> None:
 
 @part
 def pack_rows(
-    isa: Any, row: Array, codes: Array, packed: Array, panel: Any, group: Any, first: Any, count: Any
+    isa: Any,
+    row: Array,
+    codes: Array,
+    packed: Array,
+    panel: Any,
+    group: Any,
+    first: Any,
+    count: Any,
 ) -> None:
     """Pack the windows of `count` output pixels from `first` on, in the order [kh][kw][depth].
 

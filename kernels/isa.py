@@ -87,9 +87,7 @@ def host_features() -> frozenset[str]:
 
 def available_isas() -> tuple[str, ...]:
     """Return the names of the instruction sets that this machine runs, the best first."""
-    return tuple(
-        isa.name for isa in ISAS.values() if host_features().issuperset(isa.features)
-    )
+    return tuple(isa.name for isa in ISAS.values() if host_features().issuperset(isa.features))
 
 
 def host_isa(name: str | None = None) -> Isa:

@@ -81,7 +81,10 @@ def look_up(
 ) -> None:
     """Replace each code by its entry in a table of int32: any function of one code."""
     first, last = share(row[LENGTH], thread, threads)
-    s, d = np.uint64(row[INPUT] // row[INPUT_BYTES]), np.uint64(row[OUTPUT] // row[OUTPUT_BYTES])
+    s, d = (
+        np.uint64(row[INPUT] // row[INPUT_BYTES]),
+        np.uint64(row[OUTPUT] // row[OUTPUT_BYTES]),
+    )
     t = np.uint64(row[TABLE] // 4)
     for i in range(first, last):
         j = np.uint64(i)

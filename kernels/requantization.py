@@ -128,7 +128,9 @@ def requantize_channels(
         s, lf, hf = np.uint64(scale), np.uint64(low_float), np.uint64(high_float)
         for c in range(channels):
             i = np.uint64(c)
-            code = scale_float(accumulators[a + i], floats[s + i], floats[lf + i], floats[hf + i])
+            code = scale_float(
+                accumulators[a + i], floats[s + i], floats[lf + i], floats[hf + i]
+            )
             output[o + i] = code + zero
         return
     m, n = np.uint64(multiplier), np.uint64(shift)

@@ -189,9 +189,7 @@ def _emit_tile(
     signature = types.void(isa, arena, constants, *[types.int64] * 9, types.boolean)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = [
-            data_pointer(context, builder, signature.args[i], arguments[i]) for i in (1, 2)
-        ]
+        data = [data_pointer(context, builder, signature.args[i], arguments[i]) for i in (1, 2)]
         _tile_switch(builder, isa.isa, data[0], data[1], *arguments[3:])
         return context.get_dummy_value()
 

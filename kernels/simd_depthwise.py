@@ -83,7 +83,14 @@ def depthwise_pixels(
             with cgutils.for_range(builder, pixels) as loop:
                 pixel = advance(builder, first_code, builder.mul(loop.index, stride))
                 total = _sum_taps(
-                    builder, isa.isa, lanes, initial, pixel, table, pairs, first_weights,
+                    builder,
+                    isa.isa,
+                    lanes,
+                    initial,
+                    pixel,
+                    table,
+                    pairs,
+                    first_weights,
                     weight_stride,
                 )
                 target = builder.add(builder.mul(loop.index, weight_stride), offset)

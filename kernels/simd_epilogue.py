@@ -203,7 +203,9 @@ def _emit_block(
         sums, numbers, codes = (
             data_pointer(context, builder, signature.args[i], arguments[i]) for i in (1, 2, 3)
         )
-        rule, start, stride, rows, channels, *offsets, zero, target, target_stride = arguments[4:]
+        rule, start, stride, rows, channels, *offsets, zero, target, target_stride = arguments[
+            4:
+        ]
         size = INDEX(code.width // 8)
         block = _Block(
             isa=isa.isa,

@@ -32,7 +32,9 @@ def _call_kernel(
     threads: Any,
 ) -> Any:
     """Call the entry at an address, whose arguments are those of `entries.py`."""
-    signature = types.void(table, types.int64, types.int64, arena, constants, *[types.int64] * 3)
+    signature = types.void(
+        table, types.int64, types.int64, arena, constants, *[types.int64] * 3
+    )
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         rows, codes, numbers = (

@@ -84,9 +84,7 @@ class _Builder:
 
     def new_input(self, shape: tuple[int, ...], element: ElementType) -> str:
         name = f"input_{len(self.inputs)}"
-        self.tensors[name] = Tensor(
-            name=name, shape=(self.batch, *shape), grid=_grid(element)
-        )
+        self.tensors[name] = Tensor(name=name, shape=(self.batch, *shape), grid=_grid(element))
         self.inputs.append(name)
         return name
 
@@ -354,9 +352,7 @@ class _Builder:
         return self.emit(key, [x], self.shape(x), attributes=attributes)
 
     def keeping(self, operator: str, x: str) -> KernelKey:
-        return KernelKey(
-            operator=operator, activation=self.element(x), output=self.element(x)
-        )
+        return KernelKey(operator=operator, activation=self.element(x), output=self.element(x))
 
     def max_pool(self, x: str) -> str:
         kernel, strides, pads = self.window(x)
@@ -406,9 +402,7 @@ class _Builder:
             backward = self.draw(st.booleans())
             steps.append(self.integer(1, 2) * (-1 if backward else 1))
             starts.append(last if backward else first)
-            ends.append(
-                (first - 1 if first else -(1 << 40)) if backward else last + 1
-            )
+            ends.append((first - 1 if first else -(1 << 40)) if backward else last + 1)
         attributes = {
             "starts": tuple(starts),
             "ends": tuple(ends),
@@ -440,9 +434,7 @@ class _Builder:
             "maximum": self.integer(1, high),
         }
         constants = {"table": Constant.of(table, np.int32)}
-        return self.emit(
-            self.keeping("softmax", x), [x], self.shape(x), constants, attributes
-        )
+        return self.emit(self.keeping("softmax", x), [x], self.shape(x), constants, attributes)
 
     def step(self, operator: str, x: str) -> str:
         """Add one instruction on a tensor; what needs another rank reshapes it first."""

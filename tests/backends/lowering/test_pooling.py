@@ -22,6 +22,9 @@ from intlower.compiler.operators import (
 )
 from intlower.compiler.spec import TargetSpec
 
+# In steps of the output. Equation (11) rounds twice: to a half first, where the factor is between 1/4 and 1/2.
+ROUNDED = {"tensorrt": 0.501, "snpe": 0.751}
+
 
 @st.composite
 def pools(draw: st.DrawFn) -> tuple[AveragePool, tuple[int, int]]:
@@ -57,7 +60,7 @@ def test_a_mean_is_the_float_mean_rounded_once(
     graph = graph_of({"x": (None, 2, *size)}, [(pool, "x", "y")], "y")
     program = lower(graph, spec, {"x": (-1.0, 2.0), "y": (-1.0, 1.5)})
     samples = np.random.default_rng(seed).uniform(-1.0, 1.5, (2, 2, *size)).astype(np.float32)
-    assert steps_from_float(program, graph, {"x": samples}, "y").max() <= 0.501
+    assert steps_from_float(program, graph, {"x": samples}, "y").max() <= ROUNDED[spec.name]
 
 
 @given(case=pools())
@@ -157,7 +160,7 @@ def test_a_global_mean_takes_its_activation_along(spec: TargetSpec) -> None:
     graph = graph.edit(nodes=[replace(graph.nodes[0], activation=Relu())])
     program = lower(graph, spec, {"x": (-1.0, 1.0), "y": (0.0, 0.5)})
     samples = np.random.default_rng(0).uniform(-1, 1, (8, 2, 5, 3)).astype(np.float32)
-    assert steps_from_float(program, graph, {"x": samples}, "y").max() <= 0.501
+    assert steps_from_float(program, graph, {"x": samples}, "y").max() <= ROUNDED[spec.name]
 
 
 def test_a_mean_whose_left_shift_would_overflow_is_refused() -> None:

@@ -24,8 +24,6 @@ from intlower.compiler.spec import AccumulatorSpec, TargetSpec
 from intlower.kernels.numerics import Rounding
 from intlower.kernels.signature import ElementType
 
-TWO_BITS = UniformSpec(bits=2, signed=False, symmetric=False, rounding=Rounding.HALF_AWAY)
-
 
 def conv(weights: Any, bias: Any = None, operator: Conv | None = None) -> Graph:
     weights = np.asarray(weights)
@@ -237,15 +235,6 @@ def test_exact_weights_give_the_float_result_within_a_step(
         codes = np.clip(codes, -127, 127)
     graph = conv(codes / 64, generator.normal(size=len(codes)), operator)
     program = lower(graph, spec, {"x": (-1.0, 1.0), "y": (-20.0, 30.0)})
-    samples = {
-        "x": generator.uniform(-1, 1, (3, *(4 if i == 0 else 5 for i in range(3)))).astype(
-            np.float32
-        )
-    }
-    if operator.groups * shape[1] != 4:
-        samples = {
-            "x": generator.uniform(-1, 1, (3, operator.groups * shape[1], 5, 5)).astype(
-                np.float32
-            )
-        }
+    channels = operator.groups * shape[1]
+    samples = {"x": generator.uniform(-1, 1, (3, channels, 5, 5)).astype(np.float32)}
     assert steps_from_float(program, graph, samples, "y").max() <= 0.51

@@ -1,0 +1,1 @@
+"""From instructions to rows: layout, packing, and one writer for each operator."""

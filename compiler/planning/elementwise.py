@@ -1,0 +1,98 @@
+"""Rows of kernels that change codes one by one or by windows: addition, pooling, requantization, softmax."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from intlower.compiler.errors import IntlowerError
+from intlower.compiler.planning.columns import number, numbers, output_columns, scales
+from intlower.compiler.planning.rows import RowWriter, binary_offset
+from intlower.compiler.program import Instruction
+from intlower.kernels import table as t
+from intlower.kernels.reference import reference_for
+
+
+def write_add(writer: RowWriter, instruction: Instruction) -> None:
+    attributes = instruction.attributes
+    a, b = (writer.view(name) for name in instruction.inputs)
+    zero_points = numbers(attributes["input_zero_points"])
+    offset = binary_offset(instruction.kernel.activation)
+    columns = {
+        **output_columns(instruction),
+        **scales(
+            writer,
+            np.array(numbers(attributes["multiplier"])),
+            np.array(numbers(attributes["shift"])),
+        ),
+        t.LENGTH: a.count,
+        t.ZERO_POINT: zero_points[0] + offset,
+        t.SECOND_ZERO_POINT: zero_points[1] + offset,
+        t.LEFT_SHIFT: number(attributes["left_shift"]),
+    }
+    y = writer.view(instruction.output)
+    writer.row(instruction.name, t.ADD, columns, [(t.INPUT, a), (t.SECOND_INPUT, b)], y)
+
+
+def write_pool(writer: RowWriter, instruction: Instruction) -> None:
+    attributes = instruction.attributes
+    x, y = writer.view(instruction.inputs[0]), writer.view(instruction.output)
+    kernel, strides, pads = (
+        numbers(attributes[name]) for name in ("kernel_shape", "strides", "pads")
+    )
+    columns = {
+        t.HEIGHT: x.sizes[1],
+        t.WIDTH: x.sizes[2],
+        t.CHANNELS: x.sizes[0],
+        t.OUTPUT_HEIGHT: y.sizes[1],
+        t.OUTPUT_WIDTH: y.sizes[2],
+        t.KERNEL_HEIGHT: kernel[0],
+        t.KERNEL_WIDTH: kernel[1],
+        t.STRIDE_Y: strides[0],
+        t.STRIDE_X: strides[1],
+        t.PAD_TOP: pads[0],
+        t.PAD_LEFT: pads[1],
+    }
+    if instruction.kernel.operator == "max_pool":
+        dilations = numbers(attributes["dilations"])
+        columns |= {t.DILATION_Y: dilations[0], t.DILATION_X: dilations[1]}
+        writer.row(instruction.name, t.MAX_POOL, columns, [(t.INPUT, x)], y)
+        return
+    widest = min(kernel[0], x.sizes[1]) * min(kernel[1], x.sizes[2])
+    if widest << (8 * x.width) > 1 << 31:
+        raise IntlowerError(
+            f"{instruction.name}: the sum of {widest} codes may leave the int32 accumulator"
+        )
+    multiplier, shift = (instruction.constants[n].array for n in ("multiplier", "shift"))
+    columns |= output_columns(instruction) | scales(writer, multiplier, shift)
+    (columns[t.ACCUMULATORS],) = writer.scratch(x.sizes[0] * 4)
+    columns[t.UNIFORM] = int(multiplier.size == 1)
+    writer.row(instruction.name, t.AVERAGE_POOL, columns, [(t.INPUT, x)], y)
+
+
+def write_requantize(writer: RowWriter, instruction: Instruction) -> None:
+    """A function of one code is a table of its values, which the oracle computes once."""
+    key = instruction.kernel
+    low, high = key.activation.limits
+    codes = np.arange(low, high + 1).astype(key.activation.dtype_name)
+    values = reference_for(key)(codes, **instruction.attributes)
+    entries = values.astype(np.int64) + binary_offset(key.output)
+    x, y = writer.view(instruction.inputs[0]), writer.view(instruction.output)
+    columns = {t.LENGTH: x.count, t.TABLE: writer.constants.add(entries, "int32")}
+    writer.row(instruction.name, t.LOOKUP, columns, [(t.INPUT, x)], y)
+
+
+def write_softmax(writer: RowWriter, instruction: Instruction) -> None:
+    """The axis' place among the dimensions as they lie in memory."""
+    x, y = writer.view(instruction.inputs[0]), writer.view(instruction.output)
+    axis = number(instruction.attributes["axis"]) - 1
+    inner = x.strides[axis]
+    length = x.sizes[axis]
+    columns = {
+        t.OUTER: x.count // (length * inner),
+        t.LENGTH: length,
+        t.INNER: inner,
+        t.TABLE: writer.constants.add(instruction.constants["table"].array, "int32"),
+        t.VALUE: number(instruction.attributes["maximum"]),
+        t.OUTPUT_ZERO_POINT: binary_offset(instruction.kernel.output),
+    }
+    writer.row(instruction.name, t.SOFTMAX, columns, [(t.INPUT, x)], y)

@@ -1,0 +1,147 @@
+"""Rows of convolutions and matrix products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intlower.compiler.errors import IntlowerError
+from intlower.compiler.planning.columns import (
+    channel_limits,
+    number,
+    numbers,
+    output_columns,
+    scales,
+)
+from intlower.compiler.planning.rows import RowWriter, View
+from intlower.compiler.program import Instruction
+from intlower.kernels import table as t
+from intlower.kernels.packing import pack_dense, wrapped
+
+# Bytes of packed rows and accumulators worked on at a time: they should stay in the second-level cache.
+BLOCK_BYTES = 1 << 17
+MOST_BLOCK_ROWS = 48
+
+
+def write_products(writer: RowWriter, instruction: Instruction) -> None:
+    """Rows of conv2d and gemm: DEPTHWISE where every channel has one filter of its own, else DENSE."""
+    attributes = instruction.attributes
+    x, y = writer.view(instruction.inputs[0]), writer.view(instruction.output)
+    weights = instruction.constants["weights"].array.astype(np.int64) - number(
+        attributes["weight_zero_point"]
+    )
+    if instruction.kernel.operator == "gemm":
+        weights = weights[:, :, None, None]
+        strides, pads, dilations, groups = (1, 1), (0, 0, 0, 0), (1, 1), 1
+        height, width, output_height, output_width = 1, 1, 1, 1
+        channels = x.sizes[0]
+    else:
+        strides, pads, dilations = (
+            numbers(attributes[name]) for name in ("strides", "pads", "dilations")
+        )
+        groups = number(attributes["groups"])
+        channels, height, width = x.sizes
+        _, output_height, output_width = y.sizes
+    outputs, depth, kernel_height, kernel_width = weights.shape
+    constants = {name: c.array for name, c in instruction.constants.items()}
+    columns = {
+        **output_columns(instruction),
+        **scales(writer, constants["multiplier"], constants["shift"]),
+        **channel_limits(writer, instruction),
+        t.HEIGHT: height,
+        t.WIDTH: width,
+        t.CHANNELS: channels,
+        t.OUTPUT_HEIGHT: output_height,
+        t.OUTPUT_WIDTH: output_width,
+        t.OUTPUT_CHANNELS: outputs,
+        t.KERNEL_HEIGHT: kernel_height,
+        t.KERNEL_WIDTH: kernel_width,
+        t.STRIDE_Y: strides[0],
+        t.STRIDE_X: strides[1],
+        t.PAD_TOP: pads[0],
+        t.PAD_LEFT: pads[1],
+        t.DILATION_Y: dilations[0],
+        t.DILATION_X: dilations[1],
+        t.GROUPS: groups,
+        t.DEPTH: depth,
+    }
+    ordered = weights.transpose(0, 2, 3, 1)
+    if groups == channels == outputs and groups > 1:
+        taps = ordered.reshape(outputs, -1).T
+        _depthwise(writer, instruction, columns, taps, x, y)
+        return
+    packed = pack_dense(
+        ordered.reshape(outputs, -1),
+        groups=groups,
+        isa=writer.isa,
+        code_bytes=x.width,
+        zero_point=columns[t.ZERO_POINT],
+    )
+    bias = np.zeros((groups, packed.columns), np.int64)
+    bias[:, : outputs // groups] = wrapped(constants["bias"] + packed.correction).reshape(
+        groups, -1
+    )
+    block = min(MOST_BLOCK_ROWS, max(BLOCK_BYTES // (packed.words * 4), 1))
+    block = -(-min(block, output_height * output_width) // writer.isa.rows) * writer.isa.rows
+    columns[t.PANEL], columns[t.ACCUMULATORS] = writer.scratch(
+        block * packed.words * 4, block * writer.isa.columns * 4
+    )
+    columns |= {
+        t.WEIGHTS: writer.constants.add(packed.data, "uint8"),
+        t.GROUP_BYTES: packed.group_bytes,
+        t.BIAS: writer.constants.add(bias, "int32"),
+        t.WORDS: packed.words,
+        t.OPERAND_BYTES: packed.operand_bytes,
+        t.CENTER: packed.center,
+        t.PAD_VALUE: packed.pad_value,
+        t.BLOCK_ROWS: block,
+        t.PADDED_CHANNELS: packed.columns,
+    }
+    writer.row(instruction.name, t.DENSE, columns, [(t.INPUT, x)], y)
+
+
+def _depthwise(
+    writer: RowWriter,
+    instruction: Instruction,
+    columns: dict[int, int],
+    taps: NDArray[np.int64],
+    x: View,
+    y: View,
+) -> None:
+    """The row of a depthwise convolution; `taps` is [kh * kw, C], zero point removed."""
+    bias = instruction.constants["bias"].array.astype(np.int64)
+    count, channels = taps.shape
+    if int(taps.min()) < -(1 << 15) or int(taps.max()) >= 1 << 15:
+        raise IntlowerError(f"{instruction.name}: its weights do not fit 16 bits")
+    if writer.isa.name == "portable" or x.width > 1:
+        (columns[t.ACCUMULATORS],) = writer.scratch(channels * 4)
+        columns[t.WEIGHTS] = writer.constants.add(taps, "int16")
+        columns[t.BIAS] = writer.constants.add(bias, "int32")
+        writer.row(instruction.name, t.DEPTHWISE, columns, [(t.INPUT, x)], y)
+        return
+    pairs, padded = -(-count // 2), -(-channels // 8) * 8
+    packed = np.zeros((pairs * 2, padded), np.int16)
+    packed[:count, :channels] = taps
+    folded = np.zeros(padded, np.int64)
+    folded[:channels] = wrapped(bias - columns[t.ZERO_POINT] * taps.sum(axis=0))
+    window = np.arange(pairs * 2).clip(max=count - 1)
+    rows, places = np.divmod(window, columns[t.KERNEL_WIDTH])
+    offsets = (
+        rows * columns[t.DILATION_Y] * columns[t.WIDTH] + places * columns[t.DILATION_X]
+    ) * channels
+    block = max(BLOCK_BYTES // 4 // (padded * 4), 1)
+    columns[t.ACCUMULATORS], columns[t.BORDER_TAPS], columns[t.PAD_ROW] = writer.scratch(
+        block * padded * 4, pairs * 16, padded
+    )
+    columns |= {
+        t.WEIGHTS: writer.constants.add(
+            packed.reshape(pairs, 2, padded).transpose(0, 2, 1), "int16"
+        ),
+        t.BIAS: writer.constants.add(folded, "int32"),
+        t.TAPS: writer.constants.add(offsets, "int64"),
+        t.PADDED_CHANNELS: padded,
+        t.BLOCK_ROWS: block,
+    }
+    writer.row(instruction.name, t.DEPTHWISE_PAIRS, columns, [(t.INPUT, x)], y)
