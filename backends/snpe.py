@@ -36,9 +36,10 @@ TARGET = UniformTarget(
         bias_rounding=Rounding.HALF_AWAY,
         accumulator=AccumulatorSpec(bits=32),
         requantize=Requantize.MUL31DOUBLE,
-        average_pool="exact int32 sum, one 31-bit multiplier for s_x / (s_y * count), equation (11)",
+        rescale=Requantize.MUL31SINGLE,
+        average_pool="exact int32 sum, one 31-bit multiplier for s_x / (s_y * count), equation (12)",
         addition="fixed point with 20 fraction bits, equation (13)",
-        concatenation="each input rescaled to the output's grid, equation (11)",
+        concatenation="each input rescaled to the output's grid, equation (12)",
         softmax=SoftmaxRule.INTEGER_TABLE,
         operators=UNIFORM_OPERATORS,
         provenance={
@@ -50,6 +51,9 @@ TARGET = UniformTarget(
             "bias_rounding": our_definition("as the encodings are rounded"),
             "accumulator": our_definition(f"int32; {_UNPUBLISHED}"),
             "requantize": our_definition(f"TFLite's public double rounding; {_UNPUBLISHED}"),
+            "rescale": our_definition(
+                "one rounding: small integers rounded twice would be off by up to a step, one-sided"
+            ),
             "average_pool": our_definition(_UNPUBLISHED),
             "addition": our_definition(f"TFLite's public rule; {_UNPUBLISHED}"),
             "concatenation": our_definition(_UNPUBLISHED),

@@ -28,6 +28,7 @@ TARGET = UniformTarget(
         bias_rounding=Rounding.HALF_EVEN,
         accumulator=AccumulatorSpec(bits=32),
         requantize=Requantize.F32EVEN,
+        rescale=Requantize.F32EVEN,
         average_pool="exact int32 sum, one single-precision multiply by s_x / (s_y * count), ties to even",
         addition="single precision, both products and the sum rounded, ties to even, equation (9)",
         concatenation="each input rescaled to the output's scale",
@@ -53,6 +54,7 @@ TARGET = UniformTarget(
                 "the epilogue's order of operations is not published; this is onnxruntime's "
                 "QLinearConv, which reads the same Q/DQ file. An engine may differ by 1 step"
             ),
+            "rescale": our_definition("as the convolution's epilogue"),
             "average_pool": our_definition(
                 "the precision inside TensorRT's pooling is not published"
             ),

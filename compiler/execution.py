@@ -79,7 +79,7 @@ class Execution:
     def _walk(self, arena: NDArray[np.uint8]) -> None:
         plan = self.plan
         counter = np.zeros(1, np.int64)
-        shared = (
+        shared: tuple[Any, ...] = (
             plan.table,
             arena,
             plan.constants,
@@ -87,19 +87,17 @@ class Execution:
             plan.peak_bytes,
             plan.scratch_bytes,
         )
-        if not (
-            self._helpers is not None
-            and self._together
-            and self._helping.acquire(blocking=False)
-        ):
+        helpers = self._helpers if self._together else None
+        if helpers is None or not self._helping.acquire(blocking=False):
             walk(*shared, 0, 1)
             return
+
+        def join(thread: int) -> None:
+            walk(*shared, thread, plan.threads)
+
         try:
-            futures = [
-                self._helpers.submit(walk, *shared, thread, plan.threads)
-                for thread in range(1, plan.threads)
-            ]
-            walk(*shared, 0, plan.threads)
+            futures = [helpers.submit(join, thread) for thread in range(1, plan.threads)]
+            join(0)
             for future in futures:
                 future.result()
         finally:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from intlower.compiler.errors import IntlowerError
 from intlower.compiler.planning.layout import ALIGNMENT, aligned
-from intlower.compiler.program import IntegerProgram
 from intlower.compiler.planning.rows import RowWriter
 from intlower.compiler.planning.writers import ROW_WRITERS
+from intlower.compiler.program import IntegerProgram
 from intlower.kernels.isa import Isa
 from intlower.kernels.library import entry_address, kernel_for
 from intlower.kernels.table import INPUT_BYTES, KERNEL, OPCODE, OUTPUT_BYTES

@@ -89,8 +89,9 @@ class TargetSpec:
         bias_bits: width of a bias, in units of input scale times weight scale.
         bias_rounding: of a real bias to that unit.
         accumulator: width and overflow.
-        requantize: from accumulator to output code.
-        average_pool: how means are rounded, in words; the rule is `requantize` of the sum.
+        requantize: from accumulator to output code, after convolutions, matrix products and sums.
+        rescale: from one grid to another without weights: of pooled sums, and of tensors that are joined.
+        average_pool: how means are rounded, in words; the rule is `rescale` of the sum.
         addition: how residual sums are rounded, in words; the rule is `requantize`'s sum.
         concatenation: how inputs with different scales are joined, in words.
         softmax: where a final softmax runs.
@@ -106,6 +107,7 @@ class TargetSpec:
     bias_rounding: Rounding
     accumulator: AccumulatorSpec
     requantize: Requantize
+    rescale: Requantize
     average_pool: str
     addition: str
     concatenation: str
@@ -131,6 +133,7 @@ class TargetSpec:
             "bias_rounding": self.bias_rounding.value,
             "accumulator": self.accumulator.describe(),
             "requantize": f"{self.requantize.value}: {_REQUANTIZE_WORDS[self.requantize]}",
+            "rescale": f"{self.rescale.value}: {_REQUANTIZE_WORDS[self.rescale]}",
             "average_pool": self.average_pool,
             "addition": self.addition,
             "concatenation": self.concatenation,

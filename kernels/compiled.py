@@ -19,9 +19,14 @@ from typing import Any
 
 import numba
 
-# A part of entries: compiled into each entry that calls it, never called from Python. Division follows IEEE and C,
-# without Python's check for 0.
-part = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
+
+def part(function: Callable[..., Any]) -> Any:
+    """Return a part of entries: compiled into each entry that calls it, never called from Python.
+
+    Division follows IEEE and C, without Python's check for 0.
+    """
+    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
+    return numba.njit(**options)(function)
 
 
 def compile_entry(function: Callable[..., Any], signature: Any) -> Any:

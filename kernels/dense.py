@@ -57,6 +57,7 @@ from intlower.kernels.table import (
     WIDTH,
     WORDS,
 )
+from intlower.kernels.vectors import variants_of
 
 Array = Any
 
@@ -136,6 +137,74 @@ def pack_rows(
             target += kernel_width * depth
 
 
+def pack_block(
+    isa: Any,
+    row: Array,
+    codes: Array,
+    arena: Array,
+    panel: Any,
+    group: Any,
+    first: Any,
+    count: Any,
+) -> None:
+    """Pack output pixels as the row asks, in pairs or in fours; for compiled code.
+
+    Args:
+        isa: of which only some have fours; the others need not compile them.
+        row: the instruction.
+        codes: the arena as input codes.
+        arena: uint8.
+        panel: byte offset of the first packed row.
+        group: see `pack_rows`; first, count alike.
+        first: see group.
+        count: see group.
+    """
+    raise NotImplementedError("callable from compiled code only")
+
+
+@variants_of(pack_block)
+def _pack_block(
+    isa: Any,
+    row: Array,
+    codes: Array,
+    arena: Array,
+    panel: Any,
+    group: Any,
+    first: Any,
+    count: Any,
+) -> Any:
+    return _pack_pairs_or_fours if isa.isa.fours else _pack_pairs
+
+
+def _pack_pairs(
+    isa: Any,
+    row: Array,
+    codes: Array,
+    arena: Array,
+    panel: Any,
+    group: Any,
+    first: Any,
+    count: Any,
+) -> None:
+    pack_rows(isa, row, codes, arena.view(np.int16), panel // 2, group, first, count)
+
+
+def _pack_pairs_or_fours(
+    isa: Any,
+    row: Array,
+    codes: Array,
+    arena: Array,
+    panel: Any,
+    group: Any,
+    first: Any,
+    count: Any,
+) -> None:
+    if row[OPERAND_BYTES] == 1:
+        pack_rows(isa, row, codes, arena, panel, group, first, count)
+    else:
+        pack_rows(isa, row, codes, arena.view(np.int16), panel // 2, group, first, count)
+
+
 @part
 def dense(
     isa: Any,
@@ -161,7 +230,6 @@ def dense(
         thread: which of `threads` this is; each takes a share of the pixels, or of the channels of a single pixel.
         threads: how many work on this instruction.
     """
-    pairs = arena.view(np.int16)
     pixels = row[OUTPUT_HEIGHT] * row[OUTPUT_WIDTH]
     channels, padded = row[OUTPUT_CHANNELS] // row[GROUPS], row[PADDED_CHANNELS]
     words, fours = row[WORDS], row[OPERAND_BYTES] == 1
@@ -177,10 +245,7 @@ def dense(
         target = row[OUTPUT] // row[OUTPUT_BYTES] + group * channels
         for block in range(first, last, row[BLOCK_ROWS]):
             count = min(row[BLOCK_ROWS], last - block)
-            if fours:
-                pack_rows(isa, row, inputs, arena, panel, group, block, count)
-            else:
-                pack_rows(isa, row, inputs, pairs, panel // 2, group, block, count)
+            pack_block(isa, row, inputs, arena, panel, group, block, count)
             for p in range(first_panel, last_panel):
                 column = p * isa_columns(isa)
                 columns = min(isa_columns(isa), padded - column)

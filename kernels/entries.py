@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import carray
-from numba.core import types
+from numba import types
+from numba.np.numpy_support import carray
 
 from intlower.kernels.dense import dense
 from intlower.kernels.depthwise import depthwise, depthwise_pairs

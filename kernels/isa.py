@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import llvmlite.binding
-from numba.core import types
-from numba.extending import NativeValue, models, register_model, typeof_impl, unbox
+from numba import types
+from numba.extending import models, register_model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +105,7 @@ def host_isa(name: str | None = None) -> Isa:
     return ISAS[wanted]
 
 
-class IsaType(types.Type):  # type: ignore[misc]  # numba has no annotations
+class IsaType(types.Type):  # type: ignore[misc]  # Numba's types are not read here
     """The Numba type of an `Isa`: kernels are compiled once for each, which chooses their instructions."""
 
     def __init__(self, isa: Isa) -> None:
@@ -114,14 +113,4 @@ class IsaType(types.Type):  # type: ignore[misc]  # numba has no annotations
         super().__init__(name=f"Isa({isa.name},{isa.native})")
 
 
-@typeof_impl.register(Isa)
-def _typeof_isa(isa: Isa, context: Any) -> IsaType:
-    return IsaType(isa)
-
-
 register_model(IsaType)(models.OpaqueModel)
-
-
-@unbox(IsaType)
-def _unbox_isa(typ: IsaType, value: Any, c: Any) -> NativeValue:
-    return NativeValue(c.context.get_dummy_value())

@@ -51,14 +51,9 @@ def pack_dense(
         isa: whose tile reads them.
         code_bytes: width of an input code.
         zero_point: of the input, in offset binary.
-
-    Raises:
-        ValueError: a weight does not fit 16 bits.
     """
     outputs, depth = weights.shape
     low, high = int(weights.min(initial=0)), int(weights.max(initial=0))
-    if not -(1 << 15) <= low <= high < 1 << 15:
-        raise ValueError(f"weights {low}..{high} do not fit 16 bits")
     fours = isa.fours and code_bytes == 1 and low >= -128 and high < 128
     per_word = 4 if fours else 2
     if fours:

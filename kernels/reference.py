@@ -244,8 +244,8 @@ def average_pool(
         minimum: least output code.
         maximum: greatest output code.
     """
-    windows = windows(_padded(codes, input_zero_point, pads), kernel_shape, strides, (1, 1))
-    accumulator = windows.sum(axis=(-2, -1))
+    x = _padded(codes, input_zero_point, pads)
+    accumulator = windows(x, kernel_shape, strides, (1, 1)).sum(axis=(-2, -1))
     assert key.requantize is not None  # the key proves it
     scaled = SCALE_RULES[key.requantize](
         accumulator, multiplier.astype(np.int64), shift.astype(np.int64)

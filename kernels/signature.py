@@ -48,7 +48,7 @@ class Requantize(enum.Enum):
     ============  ==========================================================  ==========
     F32EVEN       one IEEE single-precision multiply, ties to even            (8), (9)
     MUL31DOUBLE   Q31 multiplier, two roundings (gemmlowp)                    (11), (13)
-    MUL31SINGLE   Q31 multiplier, one rounding, ties up                       (12)
+    MUL31SINGLE   Q31 multiplier, one rounding, ties up                       (12), (13)
     ============  ==========================================================  ==========
     """
 

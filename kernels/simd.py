@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba.core import types
-from numba.extending import intrinsic, overload
+from numba import types
 
 from intlower.kernels.isa import Isa, IsaType
 from intlower.kernels.vectors import (
@@ -20,10 +19,12 @@ from intlower.kernels.vectors import (
     WORD,
     advance,
     data_pointer,
+    emitter,
     load,
     splat,
     store,
     sum_products,
+    variants_of,
 )
 
 
@@ -72,19 +73,19 @@ def tile(
     raise NotImplementedError("callable from compiled code only")
 
 
-@overload(isa_rows, strict=False)
+@variants_of(isa_rows)
 def _isa_rows(isa: Any) -> Any:
     rows = isa.isa.rows
     return lambda isa: rows
 
 
-@overload(isa_columns, strict=False)
+@variants_of(isa_columns)
 def _isa_columns(isa: Any) -> Any:
     columns = isa.isa.columns
     return lambda isa: columns
 
 
-@overload(tile, strict=False)
+@variants_of(tile)
 def _tile(
     isa: Any,
     arena: Any,
@@ -169,7 +170,7 @@ def _vector_tile(
     )
 
 
-@intrinsic  # type: ignore[untyped-decorator]  # numba has no annotations
+@emitter
 def _emit_tile(
     typing_context: Any,
     isa: IsaType,

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
+from numba import types
+from numba.core import cgutils
 
 from intlower.kernels.isa import Isa, IsaType
 from intlower.kernels.vectors import (
@@ -18,13 +18,14 @@ from intlower.kernels.vectors import (
     advance,
     choose,
     data_pointer,
+    emitter,
     load,
     store,
     sum_products,
 )
 
 
-@intrinsic  # type: ignore[untyped-decorator]  # numba has no annotations
+@emitter
 def depthwise_pixels(
     typing_context: Any,
     isa: IsaType,

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic, overload
+from numba import types
+from numba.core import cgutils
 
 from intlower.kernels.isa import Isa, IsaType
 from intlower.kernels.requantization import MAGIC, requantize_channels
@@ -23,10 +23,12 @@ from intlower.kernels.vectors import (
     advance,
     constant,
     data_pointer,
+    emitter,
     limit,
     load,
     splat,
     store,
+    variants_of,
 )
 
 MAGIC_BITS = int(MAGIC.view(np.int32))
@@ -80,7 +82,7 @@ def requantize_block(
     raise NotImplementedError("callable from compiled code only")
 
 
-@overload(requantize_block, strict=False)
+@variants_of(requantize_block)
 def _requantize_block(isa: Any, *arguments: Any) -> Any:
     return _portable_block if isa.isa.name == "portable" else _vector_block
 
@@ -173,7 +175,7 @@ def _vector_block(
     )
 
 
-@intrinsic  # type: ignore[untyped-decorator]  # numba has no annotations
+@emitter
 def _emit_block(
     typing_context: Any,
     isa: IsaType,

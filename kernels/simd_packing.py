@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic, overload
+from numba import types
+from numba.core import cgutils
 
 from intlower.kernels.isa import IsaType
 from intlower.kernels.vectors import (
@@ -15,9 +15,11 @@ from intlower.kernels.vectors import (
     INDEX,
     advance,
     data_pointer,
+    emitter,
     load,
     splat,
     store,
+    variants_of,
 )
 
 LANES = 16
@@ -40,7 +42,7 @@ def convert(
     raise NotImplementedError("callable from compiled code only")
 
 
-@overload(convert, strict=False)
+@variants_of(convert)
 def _convert(
     isa: Any, codes: Any, source: Any, packed: Any, target: Any, count: Any, center: Any
 ) -> Any:
@@ -63,7 +65,7 @@ def _vector_convert(
     _emit_convert(isa, codes, packed, source, target, count, center)
 
 
-@intrinsic  # type: ignore[untyped-decorator]  # numba has no annotations
+@emitter
 def _emit_convert(
     typing_context: Any,
     isa: IsaType,

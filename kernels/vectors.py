@@ -7,11 +7,12 @@ that LLVM neither reorders nor fuses them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils
+from numba.extending import intrinsic, overload
 
 from intlower.kernels.isa import Isa
 
@@ -20,6 +21,20 @@ HALF = ir.IntType(16)
 WORD = ir.IntType(32)
 INDEX = ir.IntType(64)
 FLOAT = ir.FloatType()
+
+
+def emitter(function: Callable[..., Any]) -> Any:
+    """Return a function that compiled code calls and that emits LLVM code there (Numba's intrinsic, typed)."""
+    return intrinsic(function)
+
+
+def variants_of(stub: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
+    """Return the decorator of the function that says, from argument types, what compiled code calls for a stub.
+
+    It is Numba's overload without its comparison of annotations, which concern the types of types here.
+    """
+    decorator: Callable[[Callable[..., Any]], Any] = overload(stub, strict=False)
+    return decorator
 
 
 def data_pointer(context: Any, builder: Any, array_type: Any, array: Any) -> Any:

@@ -6,12 +6,11 @@ import os
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
+from numba import types
 
 from intlower.kernels.compiled import compiled
 from intlower.kernels.table import KERNEL
-from intlower.kernels.vectors import BYTE, INDEX, WORD, advance, data_pointer
+from intlower.kernels.vectors import BYTE, INDEX, WORD, advance, call, data_pointer, emitter
 
 Array = Any
 
@@ -19,7 +18,7 @@ Array = Any
 LOOKS = 2000
 
 
-@intrinsic  # type: ignore[untyped-decorator]  # numba has no annotations
+@emitter
 def _call_kernel(
     typing_context: Any,
     table: Any,
@@ -58,7 +57,7 @@ def _call_kernel(
     return signature, generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]  # numba has no annotations
+@emitter
 def _meet(typing_context: Any, counter: Any, expected: Any) -> Any:
     """Count this thread in, and wait until `expected` threads have been counted in all."""
     signature = types.void(counter, types.int64)
@@ -85,10 +84,7 @@ def _meet(typing_context: Any, counter: Any, expected: Any) -> Any:
         looks.add_incoming(following, rest)
         builder.position_at_end(rest)
         if os.name == "posix":
-            function = cgutils.get_or_insert_function(
-                builder.module, ir.FunctionType(WORD, []), "sched_yield"
-            )
-            builder.call(function, [])
+            call(builder, "sched_yield", WORD)
         builder.branch(look)
         builder.position_at_end(done)
         return context.get_dummy_value()

@@ -146,3 +146,8 @@ def test_a_target_that_cannot_be_imported_is_an_error_only_when_it_is_used(
     assert (code, document["error"]["type"]) == (2, "TargetError")
     assert "broken-toy-target" in document["error"]["message"]
     assert "vendor_sdk_that_is_absent" in document["error"]["message"]
+
+    code, listed = intlower("targets", packages=(broken_toy,))
+    assert code == 0
+    assert {"snpe", "tensorrt"} <= {target["name"] for target in listed["targets"]}
+    assert [failure["name"] for failure in listed["failures"]] == ["brokennpu"]

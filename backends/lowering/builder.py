@@ -19,7 +19,10 @@ from intlower.compiler.operators import Activation, Shape, activation_bounds
 from intlower.compiler.program import Attribute, HostStep, Instruction, Tensor
 from intlower.compiler.recipe import Recipe
 from intlower.compiler.spec import TargetSpec
-from intlower.kernels.signature import OPERATORS, ElementType, KernelKey
+from intlower.kernels.signature import OPERATORS, ElementType, KernelKey, Requantize
+
+# Integer operators that scale without weights.
+_RESCALING = ("average_pool", "requantize")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -95,6 +98,9 @@ class ProgramBuilder:
         )
         return low, high
 
+    def _rule(self, operator: str) -> Requantize:
+        return self.spec.rescale if operator in _RESCALING else self.spec.requantize
+
     def emit(
         self,
         operator: str,
@@ -116,7 +122,7 @@ class ProgramBuilder:
             weight=None if weight_grid is None else weight_grid.element,
             per_channel=per_channel,
             output=self.grid(output).element,
-            requantize=self.spec.requantize if schema.requantized else None,
+            requantize=self._rule(operator) if schema.requantized else None,
         )
         self.instructions.append(
             Instruction(

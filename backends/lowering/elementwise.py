@@ -125,7 +125,7 @@ def requantize(
 ) -> None:
     """Emit `requantize` from one tensor to another that is defined already."""
     origin, target = builder.grid(source), builder.grid(output)
-    rule = builder.spec.requantize
+    rule = builder.spec.rescale
     factor = factor_of(rule, (float(origin.scale.array),), float(target.scale.array))
     multiplier, shift = integer_scale(rule, factor, name)
     reach = max(abs(limit - origin.zero_point) for limit in origin.limits)

@@ -28,7 +28,7 @@ def lower_average_pool(builder: ProgramBuilder, node: Node) -> None:
     if (counts == counts[0, 0]).all():
         counts = counts[:1, :1]
     source, target = builder.grid(node.inputs[0]), builder.define_value(node.output)
-    rule = builder.spec.requantize
+    rule = builder.spec.rescale
     scales = {
         int(count): integer_scale(
             rule,

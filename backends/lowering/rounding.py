@@ -38,7 +38,8 @@ def _squant(weights: NDArray[np.float64], grid: UniformGrid, nearest: Codes) -> 
 
     1. In each window (o, i) with |sum d| > 1/2, the round(|sum d|) codes with the largest |d| of the sum's sign move by
        one step against it.
-    2. Then, over each output channel, at most one further code of each window moves likewise, for the channel's sum.
+    2. Then, over each output channel, at most one code of each window moves likewise, for the channel's sum: one that
+       had moved goes back, or another moves.
 
     No code moves by more than one step, or off the grid. A window of one tap takes part in 2 only.
     Source: Guo et al. 2022, SQuant (arXiv 2202.07471), stages K and C.
@@ -95,9 +96,10 @@ def _best_of_window(
     low: int,
     high: int,
 ) -> NDArray[np.bool_]:
-    """Return, in each window, the one unmoved code whose turn would help the channel's sum most."""
+    """Return, in each window, the one code whose turn would help the channel's sum most, within a step of nearest."""
     sign = np.sign(total)[:, None, None]
     inside = (codes - sign >= low) & (codes - sign <= high)
-    size = np.where((codes == nearest) & inside, error * sign, 0.0)
+    near = np.abs(codes - sign - nearest) <= 1
+    size = np.where(near & inside, error * sign, 0.0)
     best = size.argmax(axis=2)[:, :, None] == np.arange(size.shape[2])
     return np.asarray(best & (size > 0))

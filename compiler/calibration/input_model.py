@@ -28,8 +28,9 @@ PIXEL_MEAN, PIXEL_STD = 0.46, 0.26
 PIXEL_MEAN_LIMITS = (0.25, 0.70)
 PIXEL_STD_LIMITS = (0.15, 0.38)
 
-# A range of inputs that are no pixels, in standard deviations.
+# A range of inputs that are no pixels, in standard deviations, and what such a range is said to come from.
 DEVIATIONS = 5.0
+UNKNOWN_BOX = "first layer's moments"
 
 _IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])
 _IMAGENET_STD = np.array([0.229, 0.224, 0.225])
@@ -64,6 +65,11 @@ class InputEstimate:
     mean: NDArray[np.float64]
     std: float
     range: Range
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the statistics fit a preprocessing of pixels."""
+        return self.range.source != UNKNOWN_BOX
 
 
 def estimate_input(graph: Graph, name: str) -> InputEstimate | None:
@@ -174,6 +180,4 @@ def _range(mean: NDArray[np.float64], std: float) -> Range:
         _, name, low, high = min(fits)
         return Range(low, high, f"first layer's moments: {name}")
     reach = DEVIATIONS * std
-    return Range(
-        float((mean - reach).min()), float((mean + reach).max()), "first layer's moments"
-    )
+    return Range(float((mean - reach).min()), float((mean + reach).max()), UNKNOWN_BOX)

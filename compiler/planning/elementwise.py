@@ -13,6 +13,7 @@ from intlower.kernels.reference import reference_for
 
 
 def write_add(writer: RowWriter, instruction: Instruction) -> None:
+    """Append the row of an addition."""
     attributes = instruction.attributes
     a, b = (writer.view(name) for name in instruction.inputs)
     zero_points = numbers(attributes["input_zero_points"])
@@ -34,6 +35,7 @@ def write_add(writer: RowWriter, instruction: Instruction) -> None:
 
 
 def write_pool(writer: RowWriter, instruction: Instruction) -> None:
+    """Append the row of an average or maximum pooling."""
     attributes = instruction.attributes
     x, y = writer.view(instruction.inputs[0]), writer.view(instruction.output)
     kernel, strides, pads = (
@@ -70,7 +72,7 @@ def write_pool(writer: RowWriter, instruction: Instruction) -> None:
 
 
 def write_requantize(writer: RowWriter, instruction: Instruction) -> None:
-    """A function of one code is a table of its values, which the oracle computes once."""
+    """Append a look-up: a function of one code is a table of its values, which the oracle computes once."""
     key = instruction.kernel
     low, high = key.activation.limits
     codes = np.arange(low, high + 1).astype(key.activation.dtype_name)
@@ -82,7 +84,7 @@ def write_requantize(writer: RowWriter, instruction: Instruction) -> None:
 
 
 def write_softmax(writer: RowWriter, instruction: Instruction) -> None:
-    """The axis' place among the dimensions as they lie in memory."""
+    """Append the row of a softmax, its axis placed among the dimensions as they lie in memory."""
     x, y = writer.view(instruction.inputs[0]), writer.view(instruction.output)
     axis = number(instruction.attributes["axis"]) - 1
     inner = x.strides[axis]

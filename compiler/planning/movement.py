@@ -11,6 +11,7 @@ from intlower.kernels import table as t
 
 
 def write_concat(writer: RowWriter, instruction: Instruction) -> None:
+    """Append one copy for each input."""
     y = writer.view(instruction.output)
     axis = number(instruction.attributes["axis"]) - 1
     position = 0
@@ -23,6 +24,7 @@ def write_concat(writer: RowWriter, instruction: Instruction) -> None:
 
 
 def write_pad(writer: RowWriter, instruction: Instruction) -> None:
+    """Append a filling and the copy into its middle."""
     x, y = writer.view(instruction.inputs[0]), writer.view(instruction.output)
     begins = numbers(instruction.attributes["pads"])[1 : len(x.sizes) + 1]
     value = number(instruction.attributes["value"]) + binary_offset(
@@ -35,6 +37,7 @@ def write_pad(writer: RowWriter, instruction: Instruction) -> None:
 
 
 def write_slice(writer: RowWriter, instruction: Instruction) -> None:
+    """Append the copy of a part, by strides."""
     x, y = writer.view(instruction.inputs[0]), writer.view(instruction.output)
     starts, ends, axes, steps = (
         numbers(instruction.attributes[name]) for name in ("starts", "ends", "axes", "steps")
@@ -51,7 +54,7 @@ def write_slice(writer: RowWriter, instruction: Instruction) -> None:
 
 
 def write_reshape(writer: RowWriter, instruction: Instruction) -> None:
-    """No copy where both shapes lie in row-major order; else through that order."""
+    """Append up to two copies: through row-major order, where either shape lies otherwise."""
     x = writer.view(instruction.inputs[0])
     sizes = writer.sizes(instruction.output)
     plain = same_order(x.sizes, x.strides, row_major_strides(x.sizes))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,8 +23,12 @@ BLOCK_BYTES = 1 << 17
 MOST_BLOCK_ROWS = 48
 
 
+# strides, pads and dilations of a matrix product
+_NO_WINDOW: tuple[tuple[int, ...], ...] = ((1, 1), (0, 0, 0, 0), (1, 1))
+
+
 def write_products(writer: RowWriter, instruction: Instruction) -> None:
-    """Rows of conv2d and gemm: DEPTHWISE where every channel has one filter of its own, else DENSE."""
+    """Append the row of a conv2d or gemm: DEPTHWISE where every channel has one filter of its own, else DENSE."""
     attributes = instruction.attributes
     x, y = writer.view(instruction.inputs[0]), writer.view(instruction.output)
     weights = instruction.constants["weights"].array.astype(np.int64) - number(
@@ -34,7 +36,8 @@ def write_products(writer: RowWriter, instruction: Instruction) -> None:
     )
     if instruction.kernel.operator == "gemm":
         weights = weights[:, :, None, None]
-        strides, pads, dilations, groups = (1, 1), (0, 0, 0, 0), (1, 1), 1
+        groups = 1
+        strides, pads, dilations = _NO_WINDOW
         height, width, output_height, output_width = 1, 1, 1, 1
         channels = x.sizes[0]
     else:
@@ -67,6 +70,8 @@ def write_products(writer: RowWriter, instruction: Instruction) -> None:
         t.GROUPS: groups,
         t.DEPTH: depth,
     }
+    if int(weights.min()) < -(1 << 15) or int(weights.max()) >= 1 << 15:
+        raise IntlowerError(f"{instruction.name}: its weights do not fit 16 bits")
     ordered = weights.transpose(0, 2, 3, 1)
     if groups == channels == outputs and groups > 1:
         taps = ordered.reshape(outputs, -1).T
@@ -110,11 +115,9 @@ def _depthwise(
     x: View,
     y: View,
 ) -> None:
-    """The row of a depthwise convolution; `taps` is [kh * kw, C], zero point removed."""
+    """Append the row of a depthwise convolution; `taps` is [kh * kw, C], zero point removed."""
     bias = instruction.constants["bias"].array.astype(np.int64)
     count, channels = taps.shape
-    if int(taps.min()) < -(1 << 15) or int(taps.max()) >= 1 << 15:
-        raise IntlowerError(f"{instruction.name}: its weights do not fit 16 bits")
     if writer.isa.name == "portable" or x.width > 1:
         (columns[t.ACCUMULATORS],) = writer.scratch(channels * 4)
         columns[t.WEIGHTS] = writer.constants.add(taps, "int16")

@@ -20,15 +20,11 @@ from intlower.compiler.planning.layout import (
     merged_loops,
     place,
     row_major_strides,
-    same_order,
 )
-from intlower.compiler.operators import Slice
-from intlower.compiler.program import Instruction, IntegerProgram
+from intlower.compiler.program import IntegerProgram
 from intlower.kernels import table as t
 from intlower.kernels.isa import Isa
-from intlower.kernels.packing import pack_dense, wrapped
-from intlower.kernels.reference import reference_for
-from intlower.kernels.signature import ElementType, Requantize
+from intlower.kernels.signature import ElementType
 
 
 def binary_offset(element: ElementType) -> int:

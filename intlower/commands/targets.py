@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from intlower.commands.options import examples, output_options
-from intlower.terminal import print_json, print_table
+from intlower.terminal import print_json, print_table, print_warning
 
 
 @click.command(
@@ -21,10 +21,16 @@ def targets(name: str | None, as_json: bool) -> None:
 
     Every rule says whether it is a public fact, with its source, or our definition, with the reason.
     """
-    from intlower.compiler.discovery import load_target, load_targets
+    from intlower.compiler.discovery import load_target, target_names
+    from intlower.compiler.errors import TargetError
 
     if name is None:
-        specs = [target.spec for target in load_targets()]
+        specs, failures = [], []
+        for installed in target_names():
+            try:
+                specs.append(load_target(installed).spec)
+            except TargetError as error:  # one broken package must not hide the other targets
+                failures.append({"name": installed, "message": str(error), "hint": error.hint})
         summaries = [
             {
                 "name": spec.name,
@@ -36,10 +42,12 @@ def targets(name: str | None, as_json: bool) -> None:
             for spec in specs
         ]
         if as_json:
-            print_json({"targets": summaries})
+            print_json({"targets": summaries, "failures": failures})
         else:
             columns = ("name", "title", "activations", "weights", "requantize")
             print_table(columns, [list(summary.values()) for summary in summaries])
+        for failure in failures:
+            print_warning(failure["message"], failure["hint"])
         return
     spec = load_target(name).spec
     contract: list[dict[str, Any]] = [

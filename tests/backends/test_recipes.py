@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from intlower.backends.recipes import RECIPE_NAMES, uniform_recipe
+from intlower.backends.snpe import TARGET as SNPE
+from intlower.backends.tensorrt import TARGET as TENSORRT
+from intlower.compiler.errors import TargetError
+from intlower.compiler.passes.equalize import Equalize
+from intlower.compiler.passes.estimate_inputs import EstimateInputs
+from intlower.compiler.passes.silence_channels import SilenceChannels
+from intlower.compiler.passes.standard import STANDARD_PASSES
+from intlower.compiler.recipe import WeightRounding
+
+TARGETS = (SNPE, TENSORRT)
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.spec.name)
+def test_none_only_cleans_up(target: object) -> None:
+    recipe = uniform_recipe(SNPE.spec, "none")
+    assert recipe.passes == STANDARD_PASSES
+    assert recipe.rounding is WeightRounding.NEAREST
+    assert not recipe.correct_bias
+
+
+def test_default_equalizes_where_one_scale_serves_a_layer() -> None:
+    shared = SNPE.recipe("default")
+    assert shared.passes == (*STANDARD_PASSES, EstimateInputs(), SilenceChannels(), Equalize())
+    own = TENSORRT.recipe("default")
+    assert own.passes == (*STANDARD_PASSES, EstimateInputs(), SilenceChannels())
+    for recipe in (shared, own):
+        assert recipe.rounding is WeightRounding.SQUANT
+        assert recipe.correct_bias
+    per_channel = replace(SNPE.spec, weights=TENSORRT.spec.weights)
+    assert Equalize() not in uniform_recipe(per_channel, "default").passes
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.spec.name)
+def test_an_unknown_recipe_is_refused_with_those_that_are(target: object) -> None:
+    with pytest.raises(TargetError, match="has no recipe 'fast'") as caught:
+        uniform_recipe(SNPE.spec, "fast")
+    assert all(name in caught.value.hint for name in RECIPE_NAMES)
+
+
+def test_a_recipe_is_spelled_out_by_its_repr() -> None:
+    text = repr(SNPE.recipe("default"))
+    assert "Equalize(sweeps=30, tolerance=0.01, deviations=6.0)" in text
+    assert text == repr(SNPE.recipe("default"))
