@@ -44,13 +44,16 @@ class Execution:
         }
         parts = 1 if self._helpers is None else min(plan.threads, samples)
         if self._helpers is None or parts == 1:
-            self._run_samples(codes, outputs, range(samples))
+            self._run_samples(codes, outputs, range(samples), together=self._together)
             return outputs
+        # Every thread has samples of its own: none is free to help with another's.
         futures = [
-            self._helpers.submit(self._run_samples, codes, outputs, range(part, samples, parts))
+            self._helpers.submit(
+                self._run_samples, codes, outputs, range(part, samples, parts), together=False
+            )
             for part in range(1, parts)
         ]
-        self._run_samples(codes, outputs, range(0, samples, parts))
+        self._run_samples(codes, outputs, range(0, samples, parts), together=False)
         for future in futures:
             future.result()
         return outputs
@@ -60,6 +63,7 @@ class Execution:
         codes: Mapping[str, NDArray[Any]],
         outputs: Mapping[str, NDArray[Any]],
         samples: range,
+        together: bool,
     ) -> None:
         plan = self.plan
         try:
@@ -70,13 +74,13 @@ class Execution:
             for port in plan.inputs:
                 staged = codes[port.name][sample].reshape(-1).view(np.uint8)
                 arena[port.offset : port.offset + port.size] = staged
-            self._walk(arena)
+            self._walk(arena, together)
             for port in plan.outputs:
                 result = outputs[port.name][sample].reshape(-1).view(np.uint8)
                 result[:] = arena[port.offset : port.offset + port.size]
         self._arenas.append(arena)
 
-    def _walk(self, arena: NDArray[np.uint8]) -> None:
+    def _walk(self, arena: NDArray[np.uint8], together: bool) -> None:
         plan = self.plan
         counter = np.zeros(1, np.int64)
         shared: tuple[Any, ...] = (
@@ -87,7 +91,7 @@ class Execution:
             plan.peak_bytes,
             plan.scratch_bytes,
         )
-        helpers = self._helpers if self._together else None
+        helpers = self._helpers if together else None
         if helpers is None or not self._helping.acquire(blocking=False):
             walk(*shared, 0, 1)
             return
