@@ -34,6 +34,10 @@ def _round_by_squant(recipe: Recipe) -> Recipe:
     return replace(recipe, rounding=WeightRounding.SQUANT)
 
 
+def _round_by_gptq(recipe: Recipe) -> Recipe:
+    return replace(recipe, rounding=WeightRounding.GPTQ)
+
+
 def _correct_bias(recipe: Recipe) -> Recipe:
     return replace(recipe, correct_bias=True)
 
@@ -46,6 +50,7 @@ STEPS: MappingProxyType[str, Step] = MappingProxyType(
         "equalize": _AddPass(Equalize()),
         "correct_bias": _correct_bias,
         "squant": _round_by_squant,
+        "gptq": _round_by_gptq,
     }
 )
 
@@ -100,5 +105,5 @@ def uniform_recipe(
 
 def default_steps(spec: TargetSpec) -> tuple[str, ...]:
     """Return the names of the steps that the default recipe of a target takes, in order."""
-    omitted = {"equalize"} if spec.weights.per_channel else set()
+    omitted = {"gptq", "equalize"} if spec.weights.per_channel else {"gptq"}
     return tuple(step for step in STEPS if step not in omitted)

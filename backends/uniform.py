@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from intlower.compiler.spec import TargetSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from intlower.compiler.calibration import Ranges
     from intlower.compiler.graph import Graph
     from intlower.compiler.program import IntegerProgram, Origin
     from intlower.compiler.recipe import Recipe
+    from intlower.compiler.second_moments import SecondMoments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +37,17 @@ class UniformTarget:
         return uniform_recipe(self.spec, name, added=added, removed=removed)
 
     def lower(
-        self, graph: Graph, ranges: Ranges, recipe: Recipe, origin: Origin
+        self,
+        graph: Graph,
+        ranges: Ranges,
+        recipe: Recipe,
+        origin: Origin,
+        second_moments: Mapping[str, SecondMoments] | None = None,
     ) -> IntegerProgram:
         """Return the integer program; see `lowering.lower.lower_uniform`."""
         from intlower.backends.lowering import lower_uniform
 
-        return lower_uniform(graph, ranges, self.spec, recipe, origin)
+        return lower_uniform(graph, ranges, self.spec, recipe, origin, second_moments)
 
 
 # Every float operator that the shared lowering has an integer form for.

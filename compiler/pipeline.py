@@ -16,6 +16,8 @@ from intlower.compiler.importer import import_model, read_model
 from intlower.compiler.operators import Shape
 from intlower.compiler.passes.base import run_passes
 from intlower.compiler.program import IntegerProgram, Origin
+from intlower.compiler.recipe import WeightRounding
+from intlower.compiler.second_moments import second_moments
 
 
 def compile_model(
@@ -62,6 +64,11 @@ def compile_model(
             f"the recipe {prepared.name!r} takes no samples",
             "leave out the samples, or choose another recipe",
         )
+    if prepared.rounding is WeightRounding.GPTQ and samples is None:
+        raise DataError(
+            "rounding by GPTQ needs samples",
+            "give a few representative inputs with --samples, or leave out the step 'gptq'",
+        )
     say("read the model")
     model, digest = read_model(path)
     graph = import_model(model, shapes=shapes)
@@ -76,6 +83,9 @@ def compile_model(
         noise=not prepared.data_free,
         progress=say,
     )
+    statistics = None
+    if prepared.rounding is WeightRounding.GPTQ and samples is not None:
+        statistics = second_moments(graph, samples, seed=seed, progress=say)
     say(f"lower to {target}")
     origin = Origin(
         source_sha256=digest,
@@ -83,7 +93,7 @@ def compile_model(
         calibration=calibration.summary,
         seed=seed,
     )
-    return chosen.lower(graph, calibration.ranges, prepared, origin)
+    return chosen.lower(graph, calibration.ranges, prepared, origin, statistics)
 
 
 def _silent(line: str) -> None:

@@ -12,11 +12,13 @@ class WeightRounding(enum.Enum):
     """How a real weight between two codes becomes one of them.
 
     NEAREST: each on its own. SQUANT: nearest, then a few are turned to their other neighbour so that the rounding errors
-    of each filter window cancel; no data is needed.
+    of each filter window cancel; no data is needed. GPTQ: one after the other, each error made up for in the weights not
+    yet rounded; samples are needed.
     """
 
     NEAREST = "nearest"
     SQUANT = "squant"
+    GPTQ = "gptq"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

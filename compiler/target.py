@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from intlower.compiler.calibration import Ranges
     from intlower.compiler.graph import Graph
     from intlower.compiler.program import IntegerProgram, Origin
     from intlower.compiler.recipe import Recipe
+    from intlower.compiler.second_moments import SecondMoments
     from intlower.compiler.spec import TargetSpec
 
 
@@ -43,7 +44,15 @@ class Target(Protocol):
         ...
 
     def lower(
-        self, graph: Graph, ranges: Ranges, recipe: Recipe, origin: Origin
+        self,
+        graph: Graph,
+        ranges: Ranges,
+        recipe: Recipe,
+        origin: Origin,
+        second_moments: Mapping[str, SecondMoments] | None = None,
     ) -> IntegerProgram:
-        """Return the integer program of a graph, prepared by the recipe's passes, whose values have ranges."""
+        """Return the integer program of a graph, prepared by the recipe's passes, whose values have ranges.
+
+        Second moments of what layers read are given where the recipe rounds by GPTQ.
+        """
         ...

@@ -29,12 +29,13 @@ FEATURE_OPERATORS = (
     "reshape",
     "softmax",
 )
-_ORIGIN = Origin(source_sha256="0" * 64, pipeline="()", calibration="none", seed=0)
+ORIGIN = Origin(source_sha256="0" * 64, pipeline="()", calibration="none", seed=0)
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 
-def _grid(element: ElementType) -> UniformGrid:
+def grid_of(element: ElementType) -> UniformGrid:
+    """Return a grid of an element type; its scale is of no matter to integers."""
     low, high = element.limits
     return UniformGrid(
         scale=Constant.of(0.0625, np.float32),
@@ -84,7 +85,9 @@ class _Builder:
 
     def new_input(self, shape: tuple[int, ...], element: ElementType) -> str:
         name = f"input_{len(self.inputs)}"
-        self.tensors[name] = Tensor(name=name, shape=(self.batch, *shape), grid=_grid(element))
+        self.tensors[name] = Tensor(
+            name=name, shape=(self.batch, *shape), grid=grid_of(element)
+        )
         self.inputs.append(name)
         return name
 
@@ -106,10 +109,10 @@ class _Builder:
                 output=output,
                 constants=constants or {},
                 attributes=attributes or {},
-                weight_grid=None if key.weight is None else _grid(key.weight),
+                weight_grid=None if key.weight is None else grid_of(key.weight),
             )
         )
-        self.tensors[output] = Tensor(name=output, shape=shape, grid=_grid(key.output))
+        self.tensors[output] = Tensor(name=output, shape=shape, grid=grid_of(key.output))
         return output
 
     def element(self, name: str) -> ElementType:
@@ -466,7 +469,7 @@ class _Builder:
             outputs=(*unread, *extra),
             tensors=self.tensors,
             instructions=tuple(self.instructions),
-            origin=_ORIGIN,
+            origin=ORIGIN,
         )
 
 

@@ -18,6 +18,7 @@ from intlower.compiler.moments import ValueMoments
 from intlower.compiler.operators import Activation, Shape, activation_bounds
 from intlower.compiler.program import Attribute, HostStep, Instruction, Tensor
 from intlower.compiler.recipe import Recipe
+from intlower.compiler.second_moments import SecondMoments
 from intlower.compiler.spec import TargetSpec
 from intlower.kernels.signature import OPERATORS, ElementType, KernelKey, Requantize
 
@@ -35,6 +36,7 @@ class ProgramBuilder:
         recipe: how weights become codes.
         encodings: the grid of each value.
         moments: of the graph's values, where they are known.
+        second_moments: of what layers read, by node name, where samples were seen.
         tensors: defined so far, by name.
         instructions: emitted so far.
         host: steps left to the host.
@@ -45,6 +47,7 @@ class ProgramBuilder:
     recipe: Recipe
     encodings: Encodings
     moments: Mapping[str, ValueMoments]
+    second_moments: Mapping[str, SecondMoments] = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict)
     instructions: list[Instruction] = field(default_factory=list)
     host: list[HostStep] = field(default_factory=list)

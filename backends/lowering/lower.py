@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from intlower.backends.lowering.builder import ProgramBuilder
 from intlower.backends.lowering.elementwise import (
     lower_activation,
@@ -37,11 +39,17 @@ from intlower.compiler.operators import (
 )
 from intlower.compiler.program import IntegerProgram, Origin
 from intlower.compiler.recipe import Recipe
+from intlower.compiler.second_moments import SecondMoments
 from intlower.compiler.spec import TargetSpec
 
 
 def lower_uniform(
-    graph: Graph, ranges: Ranges, spec: TargetSpec, recipe: Recipe, origin: Origin
+    graph: Graph,
+    ranges: Ranges,
+    spec: TargetSpec,
+    recipe: Recipe,
+    origin: Origin,
+    second_moments: Mapping[str, SecondMoments] | None = None,
 ) -> IntegerProgram:
     """Return the integer program of a graph on a target with uniform grids.
 
@@ -51,6 +59,7 @@ def lower_uniform(
         spec: the target's arithmetic.
         recipe: how weights become codes; its passes have run.
         origin: recorded in the program.
+        second_moments: of what layers read, by node name, where the recipe's rounding wants them.
 
     Raises:
         UnsupportedByTarget: operators that the target does not have, all of them at once.
@@ -63,6 +72,7 @@ def lower_uniform(
         recipe=recipe,
         encodings=encode(graph, ranges, spec),
         moments=propagate_moments(graph),
+        second_moments=second_moments or {},
     )
     for value in graph.inputs:
         builder.define_value(value.name)

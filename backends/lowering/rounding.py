@@ -1,4 +1,4 @@
-"""Weights to codes: nearest, or with rounding errors that cancel."""
+"""Weights to codes: nearest, with rounding errors that cancel, or that make up for each other."""
 
 from __future__ import annotations
 
@@ -7,27 +7,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from intlower.backends.lowering.gptq import gptq_codes
 from intlower.compiler.grid import UniformGrid
 from intlower.compiler.recipe import WeightRounding
+from intlower.compiler.second_moments import SecondMoments
 
 Codes = NDArray[Any]
 
 
 def round_weights(
-    weights: NDArray[np.float64], grid: UniformGrid, rounding: WeightRounding
+    weights: NDArray[np.float64],
+    grid: UniformGrid,
+    rounding: WeightRounding,
+    moments: SecondMoments | None = None,
 ) -> Codes:
     """Return the codes of a layer's weights.
 
     Args:
         weights: [O, ...].
         grid: of the weights.
-        rounding: how.
+        rounding: how; GPTQ without moments is SQUANT.
+        moments: of the layer's input, where samples were seen.
     """
+    if rounding is WeightRounding.GPTQ and moments is not None:
+        return gptq_codes(weights, grid, moments)
     nearest = grid.quantize(weights)
     match rounding:
         case WeightRounding.NEAREST:
             return nearest
-        case WeightRounding.SQUANT:
+        case WeightRounding.SQUANT | WeightRounding.GPTQ:
             return _squant(weights, grid, nearest)
 
 

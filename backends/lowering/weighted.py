@@ -42,7 +42,9 @@ def lower_weighted(builder: ProgramBuilder, node: Node) -> None:
     )
     source = builder.grid(node.inputs[0])
     weight_grid = choose_weight_grid(spec, weights, bias, source)
-    codes = round_weights(weights, weight_grid, builder.recipe.rounding)
+    codes = round_weights(
+        weights, weight_grid, builder.recipe.rounding, builder.second_moments.get(node.name)
+    )
     if builder.recipe.correct_bias:
         error = weight_grid.dequantize(codes).astype(np.float64) - weights
         bias = corrected_bias(builder.graph, node, builder.moments, bias, error)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from intlower.compiler.errors import IntlowerError
 from intlower.compiler.planning.columns import number, numbers, output_columns, scales
 from intlower.compiler.planning.rows import RowWriter, binary_offset
 from intlower.compiler.program import Instruction
@@ -59,11 +58,6 @@ def write_pool(writer: RowWriter, instruction: Instruction) -> None:
         columns |= {t.DILATION_Y: dilations[0], t.DILATION_X: dilations[1]}
         writer.row(instruction.name, t.MAX_POOL, columns, [(t.INPUT, x)], y)
         return
-    widest = min(kernel[0], x.sizes[1]) * min(kernel[1], x.sizes[2])
-    if widest << (8 * x.width) > 1 << 31:
-        raise IntlowerError(
-            f"{instruction.name}: the sum of {widest} codes may leave the int32 accumulator"
-        )
     multiplier, shift = (instruction.constants[n].array for n in ("multiplier", "shift"))
     columns |= output_columns(instruction) | scales(writer, multiplier, shift)
     (columns[t.ACCUMULATORS],) = writer.scratch(x.sizes[0] * 4)

@@ -97,27 +97,32 @@ def initial_noise(
     return (model.mean + model.std * noise).clamp(model.minimum, model.maximum)
 
 
-def quilted(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Return as many images of twice the height and width, each of four of the given, shifted and mirrored at random.
+def quilted(
+    images: torch.Tensor, height: int, width: int, generator: torch.Generator
+) -> torch.Tensor:
+    """Return as many larger images, each sewn of several of the given in random order, mirrored at random.
 
-    Texture keeps its scale, so that statistics survive; enlarging the images would blur it. Each image is used four times.
+    Texture keeps its scale and its place on the grid of the strides, so that statistics survive; enlarging the images would
+    blur it.
 
     Args:
-        images: float32 [N, C, H, W].
+        images: float32 [N, C, h, w].
+        height: of the result.
+        width: of the result.
         generator: of the random choices.
     """
-    count, _, height, width = images.shape
-    quarters: list[torch.Tensor] = []
-    for _ in range(4):
+    count, _, rows, columns = images.shape
+
+    def shuffled() -> torch.Tensor:
         order = torch.randperm(count, generator=generator)
-        moves = torch.rand((count, 3), generator=generator).tolist()
-        pieces = [
-            moved(images[index], (int(down * height), int(right * width)), mirror < 0.5)
-            for index, (down, right, mirror) in zip(order.tolist(), moves, strict=True)
-        ]
-        quarters.append(torch.stack(pieces))
-    upper, lower = torch.cat(quarters[:2], dim=3), torch.cat(quarters[2:], dim=3)
-    return torch.cat((upper, lower), dim=2)
+        mirror = torch.rand((count, 1, 1, 1), generator=generator) < 0.5
+        return torch.where(mirror, images.flip(3), images)[order]
+
+    bands = [
+        torch.cat([shuffled() for _ in range(-(-width // columns))], dim=3)
+        for _ in range(-(-height // rows))
+    ]
+    return torch.cat(bands, dim=2)[:, :, :height, :width].contiguous()
 
 
 def jittered(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -29,19 +29,19 @@ from intlower.compiler.synthesis.teacher import (
     Objective,
     Teacher,
     build_teacher,
-    halved,
     matching_layers,
+    resized,
 )
 
 # Inputs optimized together, on one core: their joint statistics are matched. Groups share nothing, so that the result does
 # not depend on how many of them run at once.
 GROUP = 16
 
-# Images from this height and width on begin at half their size.
-LARGE = 96
+# Images begin at half their size, rounded down to what the strides of most networks divide, unless that is too small.
+GRID, LEAST_SIZE = 32, 64
 
 # Steps and rates, found on the networks of the tests: (at half size, after it), or alone.
-HALF_STEPS, HALF_RATE = 70, 0.2
+SMALL_STEPS, SMALL_RATE = 70, 0.2
 FULL_STEPS, FULL_RATE = 20, 0.1
 ONLY_STEPS, ONLY_RATE = 120, 0.2
 JITTER_SHARE = 0.3
@@ -180,7 +180,7 @@ def expected_level(count: int) -> float:
 def _stages(graph: Graph, models: list[InputModel], objective: Objective) -> list[Stage]:
     """Return the schedule: the last stage has the graph's own size, one before it half of that."""
     full = build_teacher(graph, classify=objective.class_weight > 0)
-    small = _half_teacher(graph) if len(models) == 1 and models[0].is_image else None
+    small = _small_teacher(graph) if len(models) == 1 and models[0].is_image else None
     if small is None:
         return [
             Stage(
@@ -188,21 +188,23 @@ def _stages(graph: Graph, models: list[InputModel], objective: Objective) -> lis
             )
         ]
     return [
-        Stage(teacher=small, steps=HALF_STEPS, rate=HALF_RATE, jitter=JITTER_SHARE, share=0.5),
+        Stage(
+            teacher=small, steps=SMALL_STEPS, rate=SMALL_RATE, jitter=JITTER_SHARE, share=0.5
+        ),
         Stage(teacher=full, steps=FULL_STEPS, rate=FULL_RATE, jitter=0.0, share=1.0),
     ]
 
 
-def _half_teacher(graph: Graph) -> Teacher | None:
-    height, width = (known(size) for size in graph.inputs[0].shape[2:])
-    if min(height, width) < LARGE or height % 2 or width % 2:
+def _small_teacher(graph: Graph) -> Teacher | None:
+    height, width = (known(size) // 2 // GRID * GRID for size in graph.inputs[0].shape[2:])
+    if min(height, width) < LEAST_SIZE:
         return None
     full = build_teacher(graph, classify=False)
     try:
-        small = halved(full.graph)
+        small = resized(full.graph, height, width)
     except InvalidGraph:  # a layer needs its size
         return None
-    return Teacher(graph=small, parameters=full.parameters, layers=full.layers, logits=None)
+    return replace(full, graph=small)
 
 
 def _run_group(
@@ -223,7 +225,11 @@ def _run_group(
     }
     for number, stage in enumerate(stages):
         if number:
-            images = {name: quilted(tensor, generator) for name, tensor in images.items()}
+            _, height, width = _sizes(stage, models[0].name)
+            images = {
+                name: quilted(tensor, height, width, generator)
+                for name, tensor in images.items()
+            }
         labels = None
         if stage.teacher.logits is not None:
             classes = known(stage.teacher.graph.values[stage.teacher.logits].shape[1])

@@ -172,16 +172,14 @@ def cut(graph: Graph, outputs: tuple[str, ...]) -> Graph:
     )
 
 
-def halved(graph: Graph) -> Graph:
-    """Return a graph of one image input with half its height and width.
+def resized(graph: Graph, height: int, width: int) -> Graph:
+    """Return a graph of one image input for images of another size.
 
     Raises:
         InvalidGraph: an operator needs the size that the graph has.
     """
     (value,) = graph.inputs
-    batch, channels, height, width = value.shape
-    smaller = replace(value, shape=(batch, channels, known(height) // 2, known(width) // 2))
-    return replace(graph, inputs=(smaller,))
+    return replace(graph, inputs=(replace(value, shape=(*value.shape[:2], height, width)),))
 
 
 def classifier_output(graph: Graph) -> str | None:

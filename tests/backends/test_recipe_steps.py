@@ -47,3 +47,24 @@ def test_the_strict_recipe_refuses_what_is_no_property_of_the_model(tmp_path: Pa
         compile_model(path, target="snpe", recipe=recipe)
     with pytest.raises(DataError, match="takes no samples"):
         compile_model(path, target="snpe", recipe=recipe, samples={"x": np.zeros((1, 3, 8, 8))})
+
+
+def test_gptq_needs_samples_and_uses_them(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    onnx.save(networks.residual_block(), path)
+    with pytest.raises(DataError, match="GPTQ needs samples"):
+        compile_model(path, target="tensorrt", added=("gptq",))
+    samples = {
+        "input": np.random.default_rng(0).standard_normal((8, 8, 8, 8)).astype(np.float32)
+    }
+    programs = [
+        compile_model(path, target="tensorrt", samples=samples, added=added)
+        for added in ((), ("gptq",), ("gptq",))
+    ]
+    weights = [
+        [i.constants["weights"] for i in program.instructions if "weights" in i.constants]
+        for program in programs
+    ]
+    assert weights[0] != weights[1]
+    assert weights[1] == weights[2]
+    assert "GPTQ" in programs[1].origin.pipeline

