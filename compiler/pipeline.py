@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,16 @@ from numpy.typing import NDArray
 from intlower.compiler.calibration import calibrate
 from intlower.compiler.calibration.from_samples import Method
 from intlower.compiler.discovery import load_target
-from intlower.compiler.errors import DataError
+from intlower.compiler.errors import CalibrationError, CalibrationWarning, DataError
+from intlower.compiler.graph import Graph
 from intlower.compiler.importer import import_model, read_model
 from intlower.compiler.operators import Shape
 from intlower.compiler.passes.base import run_passes
 from intlower.compiler.program import IntegerProgram, Origin
 from intlower.compiler.recipe import WeightRounding
 from intlower.compiler.second_moments import second_moments
+from intlower.compiler.synthesis import Synthesis
+from intlower.compiler.synthesis import synthesize as synthesize_inputs
 
 
 def compile_model(
@@ -25,6 +29,8 @@ def compile_model(
     *,
     target: str,
     samples: Mapping[str, NDArray[Any]] | None = None,
+    synthesize: int | None = None,
+    budget_seconds: float | None = None,
     method: Method = Method.MIN_MAX,
     input_ranges: Mapping[str, tuple[float, float]] | None = None,
     shapes: Mapping[str, Shape] | None = None,
@@ -40,6 +46,8 @@ def compile_model(
         path: of the ONNX file.
         target: name of an installed target.
         samples: representative inputs; without them the model's own batch-norm statistics are used.
+        synthesize: how many inputs to make from the network's statistics and calibrate with, in the place of samples.
+        budget_seconds: wall-clock time for that, or None.
         method: how samples become ranges.
         input_ranges: (least, greatest) of graph inputs, where known.
         shapes: of graph inputs, where the file leaves them open.
@@ -53,7 +61,7 @@ def compile_model(
         TargetError: the target is not installed, has no such recipe or step, or does not run an operator.
         ModelError: the file cannot be read as a graph.
         CalibrationError: ranges cannot be found.
-        DataError: samples do not fit the inputs, or the recipe takes none.
+        DataError: samples do not fit the inputs, the recipe takes none, or inputs are to be synthesized as well.
         LoweringError: a layer does not fit the target's integers.
     """
     say = progress or _silent
@@ -64,7 +72,12 @@ def compile_model(
             f"the recipe {prepared.name!r} takes no samples",
             "leave out the samples, or choose another recipe",
         )
-    if prepared.rounding is WeightRounding.GPTQ and samples is None:
+    if samples is not None and synthesize is not None:
+        raise DataError(
+            "inputs are synthesized only in the place of samples", "give one of them"
+        )
+    gptq = prepared.rounding is WeightRounding.GPTQ
+    if gptq and samples is None and synthesize is None:
         raise DataError(
             "rounding by GPTQ needs samples",
             "give a few representative inputs with --samples, or leave out the step 'gptq'",
@@ -73,10 +86,15 @@ def compile_model(
     model, digest = read_model(path)
     graph = import_model(model, shapes=shapes)
     graph = run_passes(graph, prepared.passes, lambda name: say(f"pass {name}"))
+    made = None
+    if synthesize is not None:
+        made = _synthesized(graph, synthesize, budget_seconds, input_ranges, seed, say)
+    synthetic = None if made is None else made.samples
     say("calibrate")
     calibration = calibrate(
         graph,
         samples=samples,
+        synthetic=synthetic,
         method=method,
         input_ranges=input_ranges,
         seed=seed,
@@ -84,16 +102,40 @@ def compile_model(
         progress=say,
     )
     statistics = None
-    if prepared.rounding is WeightRounding.GPTQ and samples is not None:
-        statistics = second_moments(graph, samples, seed=seed, progress=say)
+    representative = synthetic if samples is None else samples
+    if gptq and representative is not None:
+        statistics = second_moments(graph, representative, seed=seed, progress=say)
     say(f"lower to {target}")
     origin = Origin(
         source_sha256=digest,
         pipeline=repr(prepared),
-        calibration=calibration.summary,
+        calibration=calibration.summary + ("" if made is None else f"; {made.verdict}"),
         seed=seed,
     )
     return chosen.lower(graph, calibration.ranges, prepared, origin, statistics)
+
+
+def _synthesized(
+    graph: Graph,
+    count: int,
+    budget_seconds: float | None,
+    input_ranges: Mapping[str, tuple[float, float]] | None,
+    seed: int,
+    progress: Callable[[str], None],
+) -> Synthesis | None:
+    """Return synthetic inputs, or None with a warning where the network tells too little to make them."""
+    try:
+        return synthesize_inputs(
+            graph,
+            count=count,
+            seed=seed,
+            budget_seconds=budget_seconds,
+            input_ranges=input_ranges,
+            progress=progress,
+        )
+    except CalibrationError as error:
+        warnings.warn(CalibrationWarning(str(error), error.hint), stacklevel=3)
+        return None
 
 
 def _silent(line: str) -> None:

@@ -21,6 +21,8 @@ def compile(
     *,
     target: str,
     samples: Mapping[str, NDArray[Any]] | None = None,
+    synthesize: int | None = None,
+    budget_seconds: float | None = None,
     calibration: str = "min-max",
     input_ranges: Mapping[str, tuple[float, float]] | None = None,
     shapes: Mapping[str, tuple[int | None, ...]] | None = None,
@@ -37,6 +39,8 @@ def compile(
         target: name of an installed target; `targets()` lists them.
         samples: for each graph input, [N, ...] float32 as the model takes it. Without samples the ranges come from
             the model's own batch-norm statistics.
+        synthesize: how many inputs to make from those statistics and calibrate with, in the place of samples.
+        budget_seconds: wall-clock time for that; where it cuts synthesis short, two programs may differ.
         calibration: how samples become ranges, "min-max" or "percentile".
         input_ranges: (least, greatest) of graph inputs, where known; otherwise estimated from the first layer.
         shapes: of graph inputs, where the file leaves more open than the batch; None for a free batch.
@@ -61,6 +65,8 @@ def compile(
         Path(model),
         target=target,
         samples=samples,
+        synthesize=synthesize,
+        budget_seconds=budget_seconds,
         method=Method(calibration),
         input_ranges=input_ranges,
         shapes=shapes,

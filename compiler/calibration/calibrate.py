@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from intlower.compiler.calibration.from_moments import ranges_from_moments
 from intlower.compiler.calibration.from_samples import Method, ranges_from_samples
+from intlower.compiler.calibration.from_synthetic import ranges_with_synthetic
 from intlower.compiler.calibration.input_model import estimate_input
 from intlower.compiler.calibration.ranges import Range, Ranges
 from intlower.compiler.errors import CalibrationError, CalibrationWarning
@@ -40,6 +41,7 @@ def calibrate(
     graph: Graph,
     *,
     samples: Mapping[str, NDArray[Any]] | None = None,
+    synthetic: Mapping[str, NDArray[Any]] | None = None,
     method: Method = Method.MIN_MAX,
     input_ranges: Mapping[str, tuple[float, float]] | None = None,
     seed: int = 0,
@@ -50,21 +52,23 @@ def calibrate(
 
     1. Samples, where given, decide every range.
     2. Otherwise the moments that batch norm left do; the inputs' ranges are those given, or what the first layer tells.
-    3. Values that moments do not reach take their ranges from seeded noise, with a CalibrationWarning.
+    3. Synthetic inputs, where given, are held together with 2 and reach every value.
+    4. Else values that moments do not reach take their ranges from seeded noise, with a CalibrationWarning.
 
     Ranges of inputs that the caller gives are kept in every case.
 
     Args:
         graph: batch norm folded, moments recorded.
         samples: for each graph input, [N, ...] float32, as the model takes it.
+        synthetic: the same, made from the network; not used where there are samples.
         method: how samples become ranges.
         input_ranges: (least, greatest) of graph inputs, by name.
         seed: of the noise.
-        noise: whether 3 is allowed.
+        noise: whether 4 is allowed.
         progress: called with a line now and then.
 
     Raises:
-        CalibrationError: a range is not finite, or names no input; or 3 is needed and not allowed.
+        CalibrationError: a range is not finite, or names no input; or 4 is needed and not allowed.
         DataError: samples do not fit the inputs.
     """
     given = _given_ranges(graph, input_ranges or {})
@@ -80,6 +84,11 @@ def calibrate(
     }
     known = {name: found for name, found in inputs.items() if found is not None}
     ranges = ranges_from_moments(graph, known)  # 2
+    if synthetic is not None:  # 3
+        ranges = ranges_with_synthetic(graph, synthetic, ranges, method, progress)
+        count = len(next(iter(synthetic.values())))
+        summary = f"batch-norm moments and {count} synthetic inputs, {method.value}"
+        return _calibration(graph, ranges, summary)
     missing = [name for name in graph.values if name not in ranges]
     if not missing:
         described = ", ".join(f"{name}: {found.source}" for name, found in known.items())
@@ -94,7 +103,7 @@ def calibrate(
     )
     if not noise:
         raise CalibrationError(unknown, hint)
-    warnings.warn(  # 3
+    warnings.warn(  # 4
         CalibrationWarning(
             f"{unknown}; their ranges come from random noise and are likely wrong", hint
         ),

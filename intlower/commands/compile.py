@@ -32,6 +32,7 @@ from intlower.terminal import (
     epilog=examples(
         "intlower compile model.onnx --target tensorrt",
         "intlower compile model.onnx --target snpe --samples train.npz -o model.dlc.onnx",
+        "intlower compile model.onnx --target tensorrt --synthesize 32 --budget 60",
         "intlower compile model.onnx --target tensorrt --shape input=N,3,224,224",
     ),
 )
@@ -48,6 +49,18 @@ from intlower.terminal import (
     type=FILE,
     help="Typical inputs, an .npz file with one float32 array for each input of the model. "
     "Without it the ranges come from the batch-norm statistics in the model.",
+)
+@click.option(
+    "--synthesize",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Calibrate with N inputs made from the model's batch-norm statistics as well; in the place of --samples.",
+)
+@click.option(
+    "--budget",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="The longest that --synthesize may take. Where it is cut short, two runs may differ.",
 )
 @click.option(
     "--calibration",
@@ -100,6 +113,8 @@ def compile_model(
     target: str,
     output: Path | None,
     samples: Path | None,
+    synthesize: int | None,
+    budget: float | None,
     calibration: str,
     input_ranges: dict[str, tuple[float, float]],
     shapes: dict[str, tuple[int | None, ...]],
@@ -119,6 +134,10 @@ def compile_model(
     from intlower.data_files import fit_samples, read_data
 
     # before anything that takes time
+    if samples is not None and synthesize is not None:
+        raise click.UsageError("--samples and --synthesize exclude each other")
+    if budget is not None and synthesize is None:
+        raise click.UsageError("--budget limits --synthesize, which is not given")
     load_target(target).recipe(recipe, added=added, removed=removed)
     artifact = Path(f"{model.stem}.{target}.onnx") if output is None else output
     refuse_output(artifact, model, *([samples] if samples else []))
@@ -135,6 +154,8 @@ def compile_model(
             model,
             target=target,
             samples=arrays,
+            synthesize=synthesize,
+            budget_seconds=budget,
             calibration=calibration,
             input_ranges=input_ranges,
             shapes=shapes,
