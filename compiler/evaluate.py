@@ -254,11 +254,11 @@ def apply_activation(activation: Activation, x: torch.Tensor) -> torch.Tensor:
     """Return x, [N, C, ...], limited to the activation's bounds."""
     if isinstance(activation, ChannelClip):
         shape = (-1, *(1,) * (x.ndim - 2))
-        low, high = (
+        bounds = (
             torch.tensor(bound.array, dtype=x.dtype).reshape(shape)
             for bound in (activation.minimum, activation.maximum)
         )
-        return torch.clamp(x, low, high)
+        return torch.clamp(x, *bounds)
     low, high = activation.minimum, activation.maximum
     # The same numbers as clamp's; the derivatives of these two take one pass over memory instead of three.
     if (low, high) == (0.0, math.inf):

@@ -107,10 +107,14 @@ def clipped_normal(mean: ArrayLike, std: ArrayLike, low: ArrayLike, high: ArrayL
     (0.398942, 0.583819)
     """
     mu, sigma = np.broadcast_arrays(np.asarray(mean, np.float64), np.asarray(std, np.float64))
+    low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
     unit = np.where(sigma > 0, sigma, 1.0)
     with np.errstate(over="ignore"):
         # 40 std away a limit is as good as infinitely far: density and tail are 0 in float64.
-        a, w = (np.clip((limit - mu) / unit, -40.0, 40.0) for limit in (low, high))
+        a, w = (
+            np.asarray(np.clip((limit - mu) / unit, -40.0, 40.0), np.float64)
+            for limit in (low, high)
+        )
     c = np.clip(0.0, a, w)
     density_low, density_high = _density(a), _density(w)
     below, above = _upper_tail(-a), _upper_tail(w)

@@ -88,7 +88,7 @@ def compile_model(
     graph = run_passes(graph, prepared.passes, lambda name: say(f"pass {name}"))
     made = None
     if synthesize is not None:
-        made = _synthesized(graph, synthesize, budget_seconds, input_ranges, seed, say)
+        made = _synthesized(graph, synthesize, budget_seconds, input_ranges, seed, gptq, say)
     synthetic = None if made is None else made.samples
     say("calibrate")
     calibration = calibrate(
@@ -121,9 +121,10 @@ def _synthesized(
     budget_seconds: float | None,
     input_ranges: Mapping[str, tuple[float, float]] | None,
     seed: int,
+    needed: bool,
     progress: Callable[[str], None],
 ) -> Synthesis | None:
-    """Return synthetic inputs, or None with a warning where the network tells too little to make them."""
+    """Return synthetic inputs; where the network tells too little to make them, None with a warning, unless needed."""
     try:
         return synthesize_inputs(
             graph,
@@ -134,6 +135,8 @@ def _synthesized(
             progress=progress,
         )
     except CalibrationError as error:
+        if needed:
+            raise
         warnings.warn(CalibrationWarning(str(error), error.hint), stacklevel=3)
         return None
 

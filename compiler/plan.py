@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from intlower.compiler.planning.rows import RowWriter
 from intlower.compiler.planning.writers import ROW_WRITERS
 from intlower.compiler.program import IntegerProgram
 from intlower.kernels.isa import Isa
-from intlower.kernels.library import entry_address, kernel_for
+from intlower.kernels.library import entry_address, entry_name, kernel_for
 from intlower.kernels.table import INPUT_BYTES, KERNEL, OPCODE, OUTPUT_BYTES
 
 
@@ -72,7 +72,11 @@ class Plan:
 
 
 def make_plan(
-    program: IntegerProgram, isa: Isa, threads: int = 1, keep_all: bool = False
+    program: IntegerProgram,
+    isa: Isa,
+    threads: int = 1,
+    keep_all: bool = False,
+    progress: Callable[[str], None] | None = None,
 ) -> Plan:
     """Return the plan of a program.
 
@@ -81,6 +85,7 @@ def make_plan(
         isa: whose kernels to use.
         threads: how many may walk the table together.
         keep_all: make every tensor an output, so that none shares its memory.
+        progress: called with each kernel's name before it is compiled, or loaded from disk.
 
     Raises:
         IntlowerError: a tensor's codes are 32 bits wide, or an instruction is outside what the kernels hold.
@@ -99,10 +104,13 @@ def make_plan(
         ROW_WRITERS[instruction.kernel.operator](writer, instruction)
     staged_outputs = [writer.export_tensor(name) for name in names]
     table, peak = writer.table()
-    for row in table:
-        row[KERNEL] = entry_address(
-            int(row[OPCODE]), int(row[INPUT_BYTES]), int(row[OUTPUT_BYTES]), isa
-        )
+    needed = [tuple(int(n) for n in row[[OPCODE, INPUT_BYTES, OUTPUT_BYTES]]) for row in table]
+    addresses: dict[tuple[int, ...], int] = {}
+    for opcode, *widths in dict.fromkeys(needed):
+        if progress is not None:
+            progress(entry_name(opcode, *widths, isa))
+        addresses[opcode, *widths] = entry_address(opcode, *widths, isa)
+    table[:, KERNEL] = [addresses[entry] for entry in needed]
     # Inputs are staged before the first kernel runs and outputs after the last: kernels' scratch may lie in between.
     scratch_bytes = aligned(writer.scratch_bytes)
     staged = max(_size(staged_inputs), _size(staged_outputs))

@@ -6,7 +6,7 @@ program --run_reference--> the same codes, by the NumPy oracle, slowly
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -78,7 +78,11 @@ class Simulator:
 
 
 def open_program(
-    program: IntegerProgram, *, isa: str | None = None, threads: int = 1
+    program: IntegerProgram,
+    *,
+    isa: str | None = None,
+    threads: int = 1,
+    progress: Callable[[str], None] | None = None,
 ) -> Simulator:
     """Return the program ready to run: weights packed, memory planned, kernels chosen.
 
@@ -86,6 +90,7 @@ def open_program(
         program: what to run.
         isa: instruction set of the kernels; INTLOWER_ISA or the best of this machine where None.
         threads: how many may work on one call.
+        progress: called with each kernel's name before it is compiled, or loaded from disk.
 
     Raises:
         IntlowerError: the instruction set is unknown or not of this machine, or `threads` is not positive, or the
@@ -97,7 +102,7 @@ def open_program(
         chosen = host_isa(isa)
     except ValueError as error:
         raise IntlowerError(str(error), "unset INTLOWER_ISA, or name another") from None
-    return Simulator(program, make_plan(program, chosen, threads))
+    return Simulator(program, make_plan(program, chosen, threads, progress=progress))
 
 
 def simulate_integers(program: IntegerProgram, codes: Mapping[str, Codes]) -> dict[str, Codes]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from intlower.kernels import numerics
 from intlower.kernels.compiled import part
+from intlower.kernels.jitable import divide_half_up, sum_double_rounding
 from intlower.kernels.movement import share
 from intlower.kernels.requantization import clamp_float, clamp_integer, round_half_even
 from intlower.kernels.table import (
@@ -69,7 +69,7 @@ def add(
     multiplier, shift = np.int64(integers[m + 2]), np.int64(integers[n + 2])
     for i in range(first, last):
         j = np.uint64(i)
-        total = numerics.sum_double_rounding(
+        total = sum_double_rounding(
             np.int64(inputs[a + j]) - zero_a,
             multiplier_a,
             shift_a,
@@ -107,6 +107,6 @@ def softmax(row: Array, codes: Array, width: Any, table: Array, thread: Any) -> 
             for j in range(length):
                 difference = greatest - np.int64(codes[np.uint64(s + j * inner)])
                 exponential = np.int64(table[t + np.uint64(difference)])
-                share_of_one = numerics.divide_half_up(exponential * row[VALUE], total)
+                share_of_one = divide_half_up(exponential * row[VALUE], total)
                 code = clamp_integer(share_of_one, np.int64(0), row[VALUE])
                 codes[np.uint64(d + j * inner)] = code + row[OUTPUT_ZERO_POINT]

@@ -23,6 +23,7 @@ class Isa:
         fours: whether an instruction sums four 8-bit products.
         signed_fours: whether both its operands are signed (else the activation is unsigned).
         features: what the processor must have, as LLVM names it.
+        by_column: whether a panel holds each column's operands together, for plain loops that sum along them.
         native: whether the tile uses the instruction itself; otherwise plain vector arithmetic of the same shape,
             which any machine runs (the tests' way to check packing and folding).
     """
@@ -34,6 +35,7 @@ class Isa:
     fours: bool = False
     signed_fours: bool = False
     features: tuple[str, ...] = ()
+    by_column: bool = False
     native: bool = True
 
     @property
@@ -72,7 +74,7 @@ ISAS = {
             signed_fours=True,
             features=("neon", "dotprod"),
         ),
-        Isa(name="portable", lanes=8, vectors=2, rows=6),
+        Isa(name="portable", lanes=1, vectors=16, rows=6, by_column=True),
     )
 }
 

@@ -1,4 +1,7 @@
-"""Makes the functions of `numerics` callable from compiled code, unchanged: one body for oracle and kernel."""
+"""The functions of `numerics`, callable from compiled code too: one body for oracle and kernel.
+
+They are the same Python functions. Those that call one another find each other registered here.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,15 @@ from numba.extending import register_jitable
 
 from intlower.kernels import numerics
 
-JITABLE = tuple(
-    register_jitable(function)
-    for function in (
-        numerics.shift_floor,
-        numerics.shift_half_up,
-        numerics.shift_half_away,
-        numerics.shift_half_even,
-        numerics.clamp,
-        numerics.excess_bits,
-        numerics.round_to_float32,
-        numerics.scale_float32,
-        numerics.sum_float32,
-        numerics.doubling_high_multiply,
-        numerics.scale_double_rounding,
-        numerics.scale_single_rounding,
-        numerics.sum_double_rounding,
-        numerics.divide_half_up,
-    )
-)
+shift_half_up = register_jitable(numerics.shift_half_up)
+shift_half_away = register_jitable(numerics.shift_half_away)
+shift_half_even = register_jitable(numerics.shift_half_even)
+excess_bits = register_jitable(numerics.excess_bits)
+round_to_float32 = register_jitable(numerics.round_to_float32)
+scale_float32 = register_jitable(numerics.scale_float32)
+sum_float32 = register_jitable(numerics.sum_float32)
+doubling_high_multiply = register_jitable(numerics.doubling_high_multiply)
+scale_double_rounding = register_jitable(numerics.scale_double_rounding)
+scale_single_rounding = register_jitable(numerics.scale_single_rounding)
+sum_double_rounding = register_jitable(numerics.sum_double_rounding)
+divide_half_up = register_jitable(numerics.divide_half_up)

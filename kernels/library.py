@@ -30,9 +30,24 @@ def entry_address(opcode: int, input_bytes: int, output_bytes: int, isa: Isa) ->
         output_bytes: alike.
         isa: whose instructions to use.
     """
-    chosen = isa if opcode in VECTOR_OPCODES else ISAS["portable"]
-    address: int = _entry(opcode, input_bytes, output_bytes, chosen).address
+    entry = _entry(opcode, input_bytes, output_bytes, _isa_of(opcode, isa))
+    address: int = entry.address
     return address
+
+
+def entry_name(opcode: int, input_bytes: int, output_bytes: int, isa: Isa) -> str:
+    """Return what to call an entry in messages.
+
+    >>> entry_name(DENSE, 1, 1, ISAS["avx2"])
+    'dense, 8-bit to 8-bit codes, avx2'
+    """
+    name = ENTRIES[opcode].__name__.removesuffix("_entry").replace("_", " ")
+    chosen = _isa_of(opcode, isa)
+    return f"{name}, {8 * input_bytes}-bit to {8 * output_bytes}-bit codes, {chosen.name}"
+
+
+def _isa_of(opcode: int, isa: Isa) -> Isa:
+    return isa if opcode in VECTOR_OPCODES else ISAS["portable"]
 
 
 @cache

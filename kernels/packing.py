@@ -1,7 +1,8 @@
 """How weights lie in memory for the matrix kernels, and what is folded into the bias.
 
 A packed row holds one output pixel's operands, `words` words of four bytes: two 16-bit or four 8-bit operands each. A
-panel holds the weights of a tile's columns, word by word: [words][columns][four bytes].
+panel holds the weights of a tile's columns, word by word: [words][columns][four bytes], or column by column for plain
+loops: [columns][words][four bytes].
 """
 
 from __future__ import annotations
@@ -65,10 +66,11 @@ def pack_dense(
     columns = -(-per_group // isa.lanes) * isa.lanes
     padded = np.zeros((groups, columns, words * per_word), np.int8 if fours else np.int16)
     padded[:, :per_group, :depth] = weights.reshape(groups, per_group, depth)
+    order = (0, 1, 2, 3) if isa.by_column else (0, 2, 1, 3)
     panels = [
         padded[:, first : first + isa.columns]
         .reshape(groups, -1, words, per_word)
-        .transpose(0, 2, 1, 3)
+        .transpose(order)
         .reshape(groups, -1)
         for first in range(0, columns, isa.columns)
     ]

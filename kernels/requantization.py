@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from intlower.kernels import jitable, numerics
 from intlower.kernels.compiled import part
+from intlower.kernels.jitable import scale_single_rounding
 from intlower.kernels.table import F32EVEN, MUL31DOUBLE
 
 Array = Any
@@ -21,9 +21,6 @@ Array = Any
 # Adding 1.5 * 2**23 to a float32 of magnitude up to 2**22 leaves no fraction bits: the sum is rounded to an integer,
 # ties to even, by the addition itself.
 MAGIC = np.float32(12582912.0)
-
-# numerics' functions are compiled through their registration there.
-assert numerics.scale_single_rounding in jitable.JITABLE
 
 
 @part
@@ -77,9 +74,7 @@ def scale_doubled(accumulator: Any, multiplier: Any, shift: Any, low: Any, high:
 @part
 def scale_single(accumulator: Any, multiplier: Any, shift: Any, low: Any, high: Any) -> Any:
     """Return equation (12), limited to [low, high]."""
-    scaled = numerics.scale_single_rounding(
-        np.int64(accumulator), np.int64(multiplier), np.int64(shift)
-    )
+    scaled = scale_single_rounding(np.int64(accumulator), np.int64(multiplier), np.int64(shift))
     return np.int32(clamp_integer(scaled, np.int64(low), np.int64(high)))
 
 

@@ -61,7 +61,7 @@ def tile(
         packed: byte offset of the first packed row.
         packed_stride: bytes from row to row.
         constants: uint8; holds weights and biases.
-        weights: byte offset of the panel, [words][columns][four bytes].
+        weights: byte offset of the panel, as `packing.pack_dense` lays it out.
         bias: byte offset of the columns' int32 biases.
         words: of four bytes, in a row.
         accumulators: byte offset of the first result.
@@ -121,21 +121,17 @@ def _portable_tile(
 ) -> None:
     activations, sums = arena.view(np.int16), arena.view(np.int32)
     operands, biases = constants.view(np.int16), constants.view(np.int32)
-    b, c = np.uint64(bias // 4), np.uint64(columns)
     for r in range(rows):
         x = np.uint64((packed + r * packed_stride) // 2)
         s = np.uint64((accumulators + r * accumulator_stride) // 4)
         for j in range(columns):
-            sums[s + np.uint64(j)] = biases[b + np.uint64(j)]
-        for k in range(words):
-            first = np.int32(activations[x + np.uint64(2 * k)])
-            second = np.int32(activations[x + np.uint64(2 * k + 1)])
-            w = np.uint64(weights // 2) + np.uint64(2 * k) * c
-            for j in range(columns):
-                p = w + np.uint64(2 * j)
-                product = first * np.int32(operands[p])
-                product += second * np.int32(operands[p + np.uint64(1)])
-                sums[s + np.uint64(j)] += np.int32(product)
+            w = np.uint64((weights + j * words * 4) // 2)
+            total = biases[np.uint64(bias // 4 + j)]
+            for k in range(2 * words):
+                i = np.uint64(k)
+                product = np.int32(activations[x + i]) * np.int32(operands[w + i])
+                total = np.int32(total + product)  # modulo 2**32
+            sums[s + np.uint64(j)] = total
 
 
 def _vector_tile(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from intlower.compiler.calibration.ranges import Range
 from intlower.compiler.errors import CalibrationError, DataError
-from intlower.compiler.evaluate import evaluate
+from intlower.compiler.evaluate import check_inputs, evaluate
 from intlower.compiler.graph import Graph
 from intlower.compiler.operators import (
     Concat,
@@ -100,7 +100,7 @@ def _final_values(graph: Graph) -> set[str]:
 
 
 def _check_counts(graph: Graph, samples: Mapping[str, NDArray[Any]]) -> None:
-    """Prove that every input has samples, all as many; `evaluate` checks the rest, batch by batch."""
+    """Prove that every input has samples, all as many, of the right shape; fixed batches are checked one by one."""
     counts = {
         value.name: len(samples[value.name]) for value in graph.inputs if value.name in samples
     }
@@ -114,6 +114,8 @@ def _check_counts(graph: Graph, samples: Mapping[str, NDArray[Any]]) -> None:
             f"the samples do not make whole batches: {listed}",
             f"give each input as many, a multiple of {fixed}",
         )
+    if all(value.shape[0] is None for value in graph.inputs):
+        check_inputs(graph, samples)
 
 
 def _batches(

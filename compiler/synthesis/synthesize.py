@@ -37,14 +37,17 @@ from intlower.compiler.synthesis.teacher import (
 # not depend on how many of them run at once.
 GROUP = 16
 
-# Images begin at half their size, rounded down to what the strides of most networks divide, unless that is too small.
-GRID, LEAST_SIZE = 32, 64
+# Images from this height and width on begin at half their size, rounded to what the strides of most networks divide.
+LARGE, GRID = 128, 32
 
 # Steps and rates, found on the networks of the tests: (at half size, after it), or alone.
-SMALL_STEPS, SMALL_RATE = 70, 0.2
-FULL_STEPS, FULL_RATE = 20, 0.1
+SMALL_STEPS, SMALL_RATE = 40, 0.2
+FULL_STEPS, FULL_RATE = 26, 0.15
 ONLY_STEPS, ONLY_RATE = 120, 0.2
-JITTER_SHARE = 0.3
+
+# The share of the steps in which images that have one stage only are shifted and mirrored. Those of two stages are not:
+# they would leave the grid of the strides on which they are sewn together, and gain nothing.
+JITTER = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,22 +185,17 @@ def _stages(graph: Graph, models: list[InputModel], objective: Objective) -> lis
     full = build_teacher(graph, classify=objective.class_weight > 0)
     small = _small_teacher(graph) if len(models) == 1 and models[0].is_image else None
     if small is None:
-        return [
-            Stage(
-                teacher=full, steps=ONLY_STEPS, rate=ONLY_RATE, jitter=JITTER_SHARE, share=1.0
-            )
-        ]
+        return [Stage(teacher=full, steps=ONLY_STEPS, rate=ONLY_RATE, jitter=JITTER, share=1.0)]
     return [
-        Stage(
-            teacher=small, steps=SMALL_STEPS, rate=SMALL_RATE, jitter=JITTER_SHARE, share=0.5
-        ),
+        Stage(teacher=small, steps=SMALL_STEPS, rate=SMALL_RATE, jitter=0.0, share=0.5),
         Stage(teacher=full, steps=FULL_STEPS, rate=FULL_RATE, jitter=0.0, share=1.0),
     ]
 
 
 def _small_teacher(graph: Graph) -> Teacher | None:
-    height, width = (known(size) // 2 // GRID * GRID for size in graph.inputs[0].shape[2:])
-    if min(height, width) < LEAST_SIZE:
+    size = [known(length) for length in graph.inputs[0].shape[2:]]
+    height, width = (round(length / 2 / GRID) * GRID for length in size)
+    if min(size) < LARGE:
         return None
     full = build_teacher(graph, classify=False)
     try:

@@ -102,11 +102,11 @@ class Teacher:
             plain.append((gaps.detach().square().sum(0) * recorded.weight).sum())
             return result
 
-        keep = () if self.logits is None or labels is None else (self.logits,)
+        keep = () if self.logits is None else (self.logits,)
         kept = forward(self.graph, inputs, keep, self.parameters, tap)
         total = torch.stack(slackened).mean()
-        for logits in kept.values():
-            scores = logits.flatten(1)
+        if self.logits is not None and labels is not None:
+            scores = kept[self.logits].flatten(1)
             uncertainty = functional.cross_entropy(scores, labels) / np.log(scores.shape[1])
             total = total + objective.class_weight * uncertainty
         return total, torch.stack(plain).mean()
@@ -223,7 +223,7 @@ def batch_statistics(
     Returns:
         x, mean [C], std [C].
     """
-    passed, mean, std = _BatchStatistics.apply(x, least_std)
+    passed, mean, std = _BatchStatistics.apply(x, least_std)  # type: ignore[no-untyped-call]
     return passed, mean, std
 
 

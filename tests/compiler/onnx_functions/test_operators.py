@@ -132,10 +132,10 @@ def matrix_program(
 def given_accumulators(
     rule: Requantize, accumulators: np.ndarray, multiplier: np.ndarray, shift: np.ndarray
 ) -> tuple[IntegerProgram, dict[str, np.ndarray]]:
-    """A program whose accumulators are the biases, after 255 was added and taken away again."""
+    """A program whose accumulators are the biases."""
     program = matrix_program(
         rule,
-        np.tile(np.array([1, -1]), (accumulators.size, 1)),
+        np.zeros((accumulators.size, 2), np.int64),
         activation=UINT8,
         weight=INT8,
         bias=accumulators,

@@ -1,0 +1,311 @@
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+import torch
+from shared_data import evalsets, model_path, needs_shared_data
+
+from intlower.compiler.constant import Constant
+from intlower.compiler.errors import CalibrationError
+from intlower.compiler.evaluate import evaluate, forward
+from intlower.compiler.graph import Graph, Moments, Node, Value
+from intlower.compiler.importer import import_model, read_model
+from intlower.compiler.operators import (
+    Activation,
+    Add,
+    AnyOperator,
+    AveragePool,
+    Clip,
+    Conv,
+    Flatten,
+    Gemm,
+    GlobalAveragePool,
+    Relu,
+    Shape,
+    Softmax,
+)
+from intlower.compiler.passes.base import run_passes
+from intlower.compiler.passes.standard import STANDARD_PASSES
+from intlower.compiler.synthesis import Objective, Synthesis, synthesize
+from intlower.compiler.synthesis.synthesize import expected_level
+from intlower.compiler.synthesis.teacher import build_teacher, matching_layers
+
+SAME = (1, 1, 1, 1)
+
+
+class NetworkWithStatistics:
+    """A folded network under construction, whose moments are then measured on given inputs: the true ones."""
+
+    def __init__(self, shape: Shape, seed: int = 0) -> None:
+        self.random = np.random.default_rng(seed)
+        self.inputs = (Value(name="x", shape=shape),)
+        self.nodes: list[Node] = []
+        self.constants: dict[str, Constant] = {}
+
+    def add(
+        self,
+        operator: AnyOperator,
+        inputs: str,
+        weights: tuple[int, ...] = (),
+        activation: Activation | None = None,
+    ) -> str:
+        """Append a node, with random weights and a bias where a shape is given; return its output."""
+        name = f"v{len(self.nodes)}"
+        names = list(inputs.split())
+        if weights:
+            fan_in = int(np.prod(weights[1:]))
+            drawn = self.random.standard_normal(weights) * (2 / fan_in) ** 0.5
+            drawn += (
+                self.random.standard_normal((weights[0], *(1,) * (len(weights) - 1))) / fan_in
+            )
+            self.constants[f"{name}_w"] = Constant.of(drawn, np.float32)
+            bias = 0.3 * self.random.standard_normal(weights[0])
+            self.constants[f"{name}_b"] = Constant.of(bias, np.float32)
+            names += [f"{name}_w", f"{name}_b"]
+        self.nodes.append(
+            Node(
+                name=name,
+                operator=operator,
+                inputs=tuple(names),
+                output=name,
+                activation=activation,
+            )
+        )
+        return name
+
+    def graph(self, measured_on: np.ndarray | None, outputs: int = 1) -> Graph:
+        """Return the graph; every layer but the last `outputs` nodes gets the moments of these inputs."""
+        graph = Graph(
+            inputs=self.inputs,
+            outputs=(self.nodes[-1].output,),
+            nodes=tuple(self.nodes),
+            constants=self.constants,
+        )
+        if measured_on is None:
+            return graph
+        moments: dict[str, Moments] = {}
+        layers = {node.output for node in self.nodes[:-outputs] if len(node.inputs) == 3}
+
+        def tap(node: Node, result: torch.Tensor) -> torch.Tensor:
+            if node.output in layers:
+                array = result.numpy().astype(np.float64)
+                axes = (0, *range(2, array.ndim))
+                moments[node.output] = Moments.of(array.mean(axes), array.std(axes))
+            return result
+
+        forward(graph, {"x": torch.tensor(measured_on)}, tap=tap)
+        return graph.edit(moments=moments)
+
+
+def pictures(count: int, channels: int, height: int, width: int) -> np.ndarray:
+    """Return smooth random images with the mean and std of pixels in [0, 1]."""
+    generator = np.random.default_rng(5)
+    coarse = generator.uniform(0, 1, (count, channels, height // 4 + 1, width // 4 + 1))
+    fine = np.kron(coarse, np.ones((1, 1, 4, 4)))[:, :, :height, :width]
+    grey = fine.mean(axis=1, keepdims=True)
+    return np.clip(0.7 * grey + 0.3 * fine, 0, 1).astype(np.float32)
+
+
+def small_classifier(channels: int = 3, height: int = 16, width: int = 16) -> Graph:
+    """Return a residual network with depthwise layers, dead channels and a classifier."""
+    network = NetworkWithStatistics((None, channels, height, width))
+    first = network.add(Conv(pads=SAME), "x", (8, channels, 3, 3), Clip(minimum=0, maximum=6))
+    network.constants["v0_w"] = Constant.of(
+        network.constants["v0_w"].array * (np.arange(8) != 2).reshape(-1, 1, 1, 1)
+    )
+    depthwise = network.add(Conv(pads=SAME, groups=8), first, (8, 1, 3, 3), Relu())
+    branch = network.add(Conv(), depthwise, (8, 8, 1, 1))
+    joined = network.add(Add(), f"{first} {branch}")
+    last = network.add(Conv(pads=SAME, strides=(2, 2)), joined, (12, 8, 3, 3), Relu())
+    features = network.add(Flatten(), network.add(GlobalAveragePool(), last))
+    network.add(Softmax(), network.add(Gemm(), features, (5, 12)))
+    return network.graph(pictures(64, channels, height, width), outputs=2)
+
+
+def loss_of(graph: Graph, inputs: np.ndarray) -> float:
+    teacher = build_teacher(graph, classify=False)
+    with torch.no_grad():
+        return float(teacher.losses({"x": torch.tensor(inputs)}, Objective(), None)[1])
+
+
+def made(graph: Graph, count: int = 8, seed: int = 0, **options: object) -> Synthesis:
+    return synthesize(graph, count=count, seed=seed, **options)  # type: ignore[arg-type]
+
+
+def test_statistics_come_much_closer_than_noise() -> None:
+    graph = small_classifier()
+    result = made(graph, count=20)
+    noise = np.random.default_rng(0).uniform(0, 1, (20, 3, 16, 16)).astype(np.float32)
+    images = result.samples["x"]
+    assert images.shape == (20, 3, 16, 16)
+    assert images.dtype == np.float32
+    assert loss_of(graph, images) < 0.1 * loss_of(graph, noise)
+    assert result.losses[1] <= result.level
+    assert "at the level of real data" in result.verdict
+
+
+def test_real_inputs_have_no_loss_on_their_own_statistics() -> None:
+    graph = small_classifier()
+    assert loss_of(graph, pictures(64, 3, 16, 16)) < 1e-6
+
+
+def test_the_same_seed_gives_the_same_bytes_whatever_the_threads() -> None:
+    graph = small_classifier()
+    one = made(graph, count=20)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        two = made(graph, count=20)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
+    assert one.samples["x"].tobytes() == two.samples["x"].tobytes()
+    assert not one.shortened
+
+
+def test_another_seed_gives_other_images() -> None:
+    graph = small_classifier()
+    assert not np.array_equal(made(graph).samples["x"], made(graph, seed=1).samples["x"])
+
+
+def test_images_stay_within_the_box() -> None:
+    graph = small_classifier()
+    images = made(graph, input_ranges={"x": (0.1, 0.8)}).samples["x"]
+    assert images.min() >= np.float32(0.1)
+    assert images.max() <= np.float32(0.8)
+
+
+@pytest.mark.parametrize(
+    ("channels", "height", "width"), [(1, 16, 16), (1, 49, 10), (2, 9, 14)]
+)
+def test_inputs_that_are_no_photographs_are_made_too(
+    channels: int, height: int, width: int
+) -> None:
+    graph = small_classifier(channels, height, width)
+    result = made(graph)
+    assert result.samples["x"].shape == (8, channels, height, width)
+    assert result.losses[1] <= result.level
+
+
+def test_an_autoencoder_of_products_is_served() -> None:
+    network = NetworkWithStatistics((None, 12))
+    hidden = network.add(Gemm(), "x", (16, 12), Relu())
+    code = network.add(Gemm(), hidden, (4, 16), Relu())
+    network.add(Gemm(), code, (12, 4))
+    inputs = np.random.default_rng(0).normal(1.0, 2.0, (256, 12)).astype(np.float32)
+    graph = network.graph(inputs)
+    result = made(graph, count=32, objective=Objective(class_weight=0.1))
+    assert result.samples["x"].shape == (32, 12)
+    assert result.losses[1] < result.losses[0]
+
+
+def test_large_images_begin_small_and_end_in_their_size() -> None:
+    network = NetworkWithStatistics((None, 3, 160, 130))
+    first = network.add(Conv(pads=SAME, strides=(4, 4)), "x", (6, 3, 3, 3), Relu())
+    network.add(Conv(), first, (4, 6, 1, 1))
+    graph = network.graph(pictures(8, 3, 160, 130))
+    lines: list[str] = []
+    result = made(graph, count=4, progress=lines.append)
+    assert result.samples["x"].shape == (4, 3, 160, 130)
+    assert sum("step 0 of" in line for line in lines) == 2
+    assert result.losses[1] <= result.level
+
+
+def test_a_layer_that_needs_its_size_forgoes_the_small_stage() -> None:
+    network = NetworkWithStatistics((None, 3, 128, 128))
+    first = network.add(Conv(strides=(16, 16)), "x", (2, 3, 16, 16), Relu())
+    flat = network.add(Flatten(), first)
+    hidden = network.add(Gemm(), flat, (6, 128), Relu())
+    network.add(Gemm(), hidden, (2, 6))
+    result = made(network.graph(pictures(32, 3, 128, 128)), count=8)
+    assert result.samples["x"].shape == (8, 3, 128, 128)
+
+
+def test_a_fixed_batch_is_set_free() -> None:
+    free = small_classifier()
+    fixed = Graph(
+        inputs=(Value(name="x", shape=(1, 3, 16, 16)),),
+        outputs=free.outputs,
+        nodes=free.nodes,
+        constants=free.constants,
+        moments=free.moments,
+    )
+    assert np.array_equal(made(fixed).samples["x"], made(free).samples["x"])
+
+
+def test_labels_make_a_classifier_sure() -> None:
+    graph = small_classifier()
+    objective = Objective(class_weight=0.5, slack=0.05)
+    plain, labelled = made(graph), made(graph, objective=objective)
+
+    def certainty(result: Synthesis) -> float:
+        probabilities = evaluate(graph, {"x": result.samples["x"]})[graph.outputs[0]]
+        return float(probabilities.max(axis=1).mean())
+
+    assert certainty(labelled) > certainty(plain)
+
+
+def test_a_network_without_statistics_is_refused_in_one_line() -> None:
+    network = NetworkWithStatistics((None, 3, 8, 8))
+    network.add(Conv(), "x", (4, 3, 3, 3), Relu())
+    with pytest.raises(CalibrationError, match="no layer has batch-norm statistics"):
+        made(network.graph(None))
+
+
+def test_a_network_whose_variances_are_all_zero_is_refused() -> None:
+    graph = small_classifier()
+    silent = graph.edit(
+        moments={
+            name: Moments.of(known.mean.array, np.zeros_like(known.std.array))
+            for name, known in graph.moments.items()
+        }
+    )
+    with pytest.raises(CalibrationError, match="not zero"):
+        made(silent)
+
+
+def test_dead_channels_count_for_nothing() -> None:
+    weight = matching_layers(small_classifier())["v0"].weight
+    assert weight[2] == 0
+    assert float(weight.sum()) == pytest.approx(1)
+
+
+def test_a_budget_is_kept_and_said() -> None:
+    network = NetworkWithStatistics((None, 3, 64, 64))
+    value = network.add(Conv(pads=SAME), "x", (32, 3, 3, 3), Relu())
+    for _ in range(3):
+        value = network.add(Conv(pads=SAME), value, (32, 32, 3, 3), Relu())
+    network.add(AveragePool(kernel_shape=(2, 2), strides=(2, 2)), value)
+    graph = network.graph(pictures(16, 3, 64, 64), outputs=2)
+    begin = time.monotonic()
+    result = made(graph, count=16, budget_seconds=1.0)
+    assert time.monotonic() - begin < 5.0  # a step is not interrupted
+    assert result.shortened
+    assert "cut short" in result.verdict
+    assert result.samples["x"].shape == (16, 3, 64, 64)
+
+
+@pytest.mark.parametrize("options", [{"count": 0}, {"budget_seconds": 0.0}])
+def test_counts_and_budgets_are_positive(options: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="positive"):
+        made(small_classifier(), **options)
+
+
+def test_more_real_data_would_lie_closer() -> None:
+    levels = [expected_level(count) for count in (4, 8, 16, 32, 64)]
+    assert levels == sorted(levels, reverse=True)
+
+
+@needs_shared_data
+@pytest.mark.parametrize("name", ["mlperf_ic_resnet8", "mlperf_kws_ds_cnn"])
+def test_real_networks_reach_the_level_of_real_data(name: str) -> None:
+    graph = run_passes(import_model(read_model(model_path(name))[0]), STANDARD_PASSES)
+    result = synthesize(graph, count=8, seed=0)
+    assert result.losses[1] <= result.level
+    teacher = build_teacher(graph, classify=False)
+    inputs = torch.tensor(evalsets().load(name, 8)[0])
+    with torch.no_grad():
+        real = float(teacher.losses({graph.inputs[0].name: inputs}, Objective(), None)[1])
+    assert result.losses[1] < 2 * real
