@@ -104,12 +104,14 @@ def make_plan(
         ROW_WRITERS[instruction.kernel.operator](writer, instruction)
     staged_outputs = [writer.export_tensor(name) for name in names]
     table, peak = writer.table()
-    needed = [tuple(int(n) for n in row[[OPCODE, INPUT_BYTES, OUTPUT_BYTES]]) for row in table]
-    addresses: dict[tuple[int, ...], int] = {}
-    for opcode, *widths in dict.fromkeys(needed):
+    needed = [
+        (int(row[OPCODE]), int(row[INPUT_BYTES]), int(row[OUTPUT_BYTES])) for row in table
+    ]
+    addresses: dict[tuple[int, int, int], int] = {}
+    for entry in dict.fromkeys(needed):
         if progress is not None:
-            progress(entry_name(opcode, *widths, isa))
-        addresses[opcode, *widths] = entry_address(opcode, *widths, isa)
+            progress(entry_name(*entry, isa))
+        addresses[entry] = entry_address(*entry, isa)
     table[:, KERNEL] = [addresses[entry] for entry in needed]
     # Inputs are staged before the first kernel runs and outputs after the last: kernels' scratch may lie in between.
     scratch_bytes = aligned(writer.scratch_bytes)

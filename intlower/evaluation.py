@@ -21,7 +21,7 @@ from intlower.compiler.simulator import (
     quantize_inputs,
     run_host_steps,
 )
-from intlower.divergence import kl_divergence, sqnr_db
+from intlower.compiler.divergence import kl_divergence, sqnr_db
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]

@@ -77,7 +77,7 @@ def ranges_from_samples(
             low, high = limits.get(name, (np.inf, -np.inf))
             limits[name] = min(low, float(array.min())), max(high, float(array.max()))
     if method is Method.PERCENTILE:
-        final = _final_values(graph)
+        final = final_values(graph)
         histograms = {name: np.zeros(BINS, np.int64) for name in limits if name not in final}
         for values in _batches(graph, samples, progress):
             for name, histogram in histograms.items():
@@ -87,7 +87,7 @@ def ranges_from_samples(
     return {name: Range(low, high, source) for name, (low, high) in limits.items()}
 
 
-def _final_values(graph: Graph) -> set[str]:
+def final_values(graph: Graph) -> set[str]:
     """Return the graph's outputs and the values that reach one through operators that keep numbers, or a softmax."""
     final = set(graph.outputs)
     for node in reversed(graph.nodes):

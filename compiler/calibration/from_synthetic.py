@@ -7,11 +7,14 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from intlower.compiler.calibration.from_samples import Method, ranges_from_samples
+from intlower.compiler.calibration.from_samples import Method, final_values, ranges_from_samples
 from intlower.compiler.calibration.ranges import Range
 from intlower.compiler.graph import Graph
 
 SOURCE = "synthetic inputs"
+
+# How far synthetic inputs may pull in an end of a range: from mean + 6 std to about mean + 3 std.
+LEAST_SHARE = 0.5
 
 
 def ranges_with_synthetic(
@@ -24,9 +27,11 @@ def ranges_with_synthetic(
     """Return the range of every value, from synthetic inputs and from what moments tell.
 
     1. The inputs keep their known ranges: synthetic ones seldom touch black and white.
-    2. Each end of a value that both know lies halfway between them. Moments overestimate, since they take the widest
-       channel at 6 deviations; a few synthetic inputs underestimate, above all the logits of a classifier.
-    3. A value that only synthetic inputs reach has their range.
+    2. The graph's outputs and what a final softmax reads keep the ranges of moments: synthetic logits are too small, and
+       clipping costs accuracy.
+    3. Any other value that moments reach has their range, joined with 0; where synthetic inputs need less, its ends come
+       closer, though not past LEAST_SHARE of it.
+    4. A value that only synthetic inputs reach has their range.
 
     Args:
         graph: batch norm folded.
@@ -40,20 +45,21 @@ def ranges_with_synthetic(
         DataError: the samples do not fit the graph's inputs.
     """
     seen = ranges_from_samples(graph, samples, method, SOURCE, progress)
-    inputs = {value.name for value in graph.inputs}
-    ranges: dict[str, Range] = {}
-    for name, synthetic in seen.items():
-        recorded = known.get(name)
-        if recorded is None:  # 3
-            ranges[name] = synthetic
-        else:  # 1, 2
-            ranges[name] = recorded if name in inputs else _halfway(recorded, synthetic)
-    return ranges
+    kept = final_values(graph) | {value.name for value in graph.inputs}
+    return {
+        name: synthetic  # 4
+        if name not in known
+        else known[name]  # 1, 2
+        if name in kept
+        else _tightened(known[name], synthetic)  # 3
+        for name, synthetic in seen.items()
+    }
 
 
-def _halfway(recorded: Range, synthetic: Range) -> Range:
+def _tightened(recorded: Range, synthetic: Range) -> Range:
+    low, high = min(recorded.minimum, 0.0), max(recorded.maximum, 0.0)
     return Range(
-        0.5 * (recorded.minimum + synthetic.minimum),
-        0.5 * (recorded.maximum + synthetic.maximum),
+        min(max(synthetic.minimum, low), LEAST_SHARE * low),
+        max(min(synthetic.maximum, high), LEAST_SHARE * high),
         f"{recorded.source} and {synthetic.source}",
     )

@@ -37,7 +37,7 @@ from intlower.compiler.synthesis.teacher import (
 # not depend on how many of them run at once.
 GROUP = 16
 
-# Images from this height and width on begin at half their size, rounded to what the strides of most networks divide.
+# Images from this height and width on begin at half their size, rounded down to what the strides of most networks divide.
 LARGE, GRID = 128, 32
 
 # Steps and rates, found on the networks of the tests: (at half size, after it), or alone.
@@ -194,7 +194,7 @@ def _stages(graph: Graph, models: list[InputModel], objective: Objective) -> lis
 
 def _small_teacher(graph: Graph) -> Teacher | None:
     size = [known(length) for length in graph.inputs[0].shape[2:]]
-    height, width = (round(length / 2 / GRID) * GRID for length in size)
+    height, width = (length // 2 // GRID * GRID for length in size)
     if min(size) < LARGE:
         return None
     full = build_teacher(graph, classify=False)

@@ -5,6 +5,7 @@ import pytest
 import strategies
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from program_builder import ORIGIN, grid_of
 
 from intlower.compiler.constant import Constant
 from intlower.compiler.errors import IntlowerError
@@ -64,8 +65,7 @@ def requantizing_chain(length: int, element: ElementType, size: int) -> IntegerP
         inputs=(names[0],),
         outputs=(names[-1],),
         tensors={
-            name: Tensor(name=name, shape=(None, size), grid=strategies.grid_of(element))
-            for name in names
+            name: Tensor(name=name, shape=(None, size), grid=grid_of(element)) for name in names
         },
         instructions=tuple(
             Instruction(
@@ -77,7 +77,7 @@ def requantizing_chain(length: int, element: ElementType, size: int) -> IntegerP
             )
             for i in range(length)
         ),
-        origin=strategies.ORIGIN,
+        origin=ORIGIN,
     )
 
 
@@ -96,7 +96,7 @@ def test_keeping_all_tensors_overlaps_none() -> None:
 
 def test_codes_of_32_bits_are_refused() -> None:
     element = ElementType.INT32
-    grid = strategies.grid_of(element)
+    grid = grid_of(element)
     instruction = Instruction(
         name="flatten",
         kernel=KernelKey(operator="reshape", activation=element, output=element),
@@ -113,7 +113,7 @@ def test_codes_of_32_bits_are_refused() -> None:
             "y": Tensor(name="y", shape=(None, 6), grid=grid),
         },
         instructions=(instruction,),
-        origin=strategies.ORIGIN,
+        origin=ORIGIN,
     )
     with pytest.raises(IntlowerError, match=r"'x'.*int32"):
         make_plan(program, host_isa())
@@ -150,16 +150,16 @@ def weighted(weight: int, zero_point: int) -> IntegerProgram:
             "weight_zero_point": zero_point,
             "output_zero_point": 0,
         },
-        weight_grid=strategies.grid_of(element),
+        weight_grid=grid_of(element),
     )
-    grid = strategies.grid_of(ElementType.UINT8)
+    grid = grid_of(ElementType.UINT8)
     return IntegerProgram(
         target="product",
         inputs=("x",),
         outputs=("y",),
         tensors={name: Tensor(name=name, shape=(None, 1), grid=grid) for name in ("x", "y")},
         instructions=(instruction,),
-        origin=strategies.ORIGIN,
+        origin=ORIGIN,
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from strategies import ORIGIN, grid_of
+from program_builder import ORIGIN, grid_of
 
 from intlower.compiler.constant import Constant
 from intlower.compiler.plan import make_plan

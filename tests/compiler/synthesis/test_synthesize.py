@@ -201,15 +201,12 @@ def test_an_autoencoder_of_products_is_served() -> None:
     assert result.losses[1] < result.losses[0]
 
 
-def test_large_images_begin_small_and_end_in_their_size() -> None:
+def test_large_images_of_uneven_size_are_sewn_together() -> None:
     network = NetworkWithStatistics((None, 3, 160, 130))
     first = network.add(Conv(pads=SAME, strides=(4, 4)), "x", (6, 3, 3, 3), Relu())
     network.add(Conv(), first, (4, 6, 1, 1))
-    graph = network.graph(pictures(8, 3, 160, 130))
-    lines: list[str] = []
-    result = made(graph, count=4, progress=lines.append)
+    result = made(network.graph(pictures(8, 3, 160, 130)), count=4)
     assert result.samples["x"].shape == (4, 3, 160, 130)
-    assert sum("step 0 of" in line for line in lines) == 2
     assert result.losses[1] <= result.level
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from intlower.divergence import are_probabilities, kl_divergence, softmax, sqnr_db
+from intlower.compiler.divergence import are_probabilities, kl_divergence, softmax, sqnr_db
 
 logits = arrays(np.float64, (3, 5), elements=st.floats(-20, 20, width=32))
 
