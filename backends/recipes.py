@@ -43,6 +43,10 @@ def _correct_bias(recipe: Recipe) -> Recipe:
     return replace(recipe, correct_bias=True)
 
 
+def _correct_on_samples(recipe: Recipe) -> Recipe:
+    return replace(recipe, correct_on_samples=True)
+
+
 # Every step, in the order in which they take effect: later ones rely on what earlier ones leave.
 STEPS: MappingProxyType[str, Step] = MappingProxyType(
     {
@@ -53,6 +57,7 @@ STEPS: MappingProxyType[str, Step] = MappingProxyType(
         "correct_bias": _correct_bias,
         "squant": _round_by_squant,
         "gptq": _round_by_gptq,
+        "correct_on_samples": _correct_on_samples,
     }
 )
 
@@ -90,6 +95,11 @@ def uniform_recipe(
             raise TargetError(
                 f"the step {step!r} is both added and removed", "name it on one side only"
             )
+    if "correct_on_samples" in added and (spec.bias_bits, spec.accumulator.bits) != (32, 32):
+        raise TargetError(
+            f"the step 'correct_on_samples' needs a 32-bit bias, and that of {spec.name!r} is narrower",
+            "leave it out",
+        )
     own = () if name == "none" else default_steps(spec)
     chosen = tuple(step for step in STEPS if step in {*own, *added} - {*removed})
     recipe = Recipe(
@@ -108,8 +118,10 @@ def uniform_recipe(
 def default_steps(spec: TargetSpec) -> tuple[str, ...]:
     """Return the names of the steps that the default recipe of a target takes, in order.
 
-    Left to be asked for: `gptq`, which needs samples, and `absorb_bias`, which was worth nothing beside `correct_bias` on
+    Left to be asked for: `gptq` and `correct_on_samples`, which need samples, and `absorb_bias`, which was worth nothing beside `correct_bias` on
     the networks of docs/accuracy.md.
     """
-    omitted = {"absorb_bias", "gptq"} | ({"equalize"} if spec.weights.per_channel else set())
+    omitted = {"absorb_bias", "gptq", "correct_on_samples"}
+    if spec.weights.per_channel:
+        omitted.add("equalize")
     return tuple(step for step in STEPS if step not in omitted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from intlower.compiler.operators import Shape
 from intlower.compiler.passes.base import run_passes
 from intlower.compiler.program import IntegerProgram, Origin
 from intlower.compiler.recipe import WeightRounding
+from intlower.compiler.sample_correction import correct_on_samples
 from intlower.compiler.second_moments import second_moments
 from intlower.compiler.synthesis import Synthesis
 from intlower.compiler.synthesis import synthesize as synthesize_inputs
@@ -76,11 +78,10 @@ def compile_model(
         raise DataError(
             "inputs are synthesized only in the place of samples", "give one of them"
         )
-    gptq = prepared.rounding is WeightRounding.GPTQ
-    if gptq and samples is None and synthesize is None:
+    if prepared.sample_step and samples is None and synthesize is None:
         raise DataError(
-            "rounding by GPTQ needs samples",
-            "give a few representative inputs with --samples, or leave out the step 'gptq'",
+            f"the step {prepared.sample_step!r} needs samples",
+            f"give a few representative inputs with --samples, or leave out {prepared.sample_step!r}",
         )
     say("read the model")
     model, digest = read_model(path)
@@ -88,7 +89,15 @@ def compile_model(
     graph = run_passes(graph, prepared.passes, lambda name: say(f"pass {name}"))
     made = None
     if synthesize is not None:
-        made = _synthesized(graph, synthesize, budget_seconds, input_ranges, seed, gptq, say)
+        made = _synthesized(
+            graph,
+            synthesize,
+            budget_seconds,
+            input_ranges,
+            seed,
+            bool(prepared.sample_step),
+            say,
+        )
     synthetic = None if made is None else made.samples
     say("calibrate")
     calibration = calibrate(
@@ -103,7 +112,7 @@ def compile_model(
     )
     statistics = None
     representative = synthetic if samples is None else samples
-    if gptq and representative is not None:
+    if prepared.rounding is WeightRounding.GPTQ and representative is not None:
         statistics = second_moments(graph, representative, seed=seed, progress=say)
     say(f"lower to {target}")
     origin = Origin(
@@ -112,7 +121,12 @@ def compile_model(
         calibration=calibration.summary + ("" if made is None else f"; {made.verdict}"),
         seed=seed,
     )
-    return chosen.lower(graph, calibration.ranges, prepared, origin, statistics)
+    program = chosen.lower(graph, calibration.ranges, prepared, origin, statistics)
+    if not prepared.correct_on_samples or representative is None:
+        return program
+    correction = correct_on_samples(program, graph, representative, say)
+    described = f"{origin.calibration}; {correction.describe()}"
+    return replace(correction.program, origin=replace(origin, calibration=described))
 
 
 def _synthesized(

@@ -30,6 +30,8 @@ class Recipe:
         passes: graph rewrites before calibration, in order.
         rounding: of weights.
         correct_bias: whether biases take up the mean error that weight rounding leaves, known from moments.
+        correct_on_samples: whether biases also take up what running the program on samples shows, where that helps on
+            samples held out.
         steps: names of the optional steps that made it, in order; see `Target.recipe`.
         data_free: whether samples are refused, and ranges from noise as well.
     """
@@ -38,5 +40,13 @@ class Recipe:
     passes: tuple[Pass, ...]
     rounding: WeightRounding
     correct_bias: bool
+    correct_on_samples: bool = False
     steps: tuple[str, ...] = ()
     data_free: bool = False
+
+    @property
+    def sample_step(self) -> str:
+        """The name of a step that cannot do without samples; empty where there is none."""
+        if self.rounding is WeightRounding.GPTQ:
+            return "gptq"
+        return "correct_on_samples" if self.correct_on_samples else ""

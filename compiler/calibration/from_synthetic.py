@@ -1,4 +1,8 @@
-"""Ranges from synthetic inputs, held together with those from moments."""
+"""Ranges from synthetic inputs, held together with those from moments.
+
+Of the ways to combine the two (either, both joined, halfway, the narrower), only the narrower with the logits of moments was
+nowhere much worse than moments alone on the five networks that it was measured on; synthetic inputs alone clip logits.
+"""
 
 from __future__ import annotations
 

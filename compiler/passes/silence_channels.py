@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.compiler.graph import Graph, Moments, Node
-from intlower.compiler.moments import propagate_moments
 from intlower.compiler.operators import Conv, Gemm, activation_bounds
 from intlower.compiler.passes.rewriting import parameter, replace_nodes, with_parameters
 
@@ -74,8 +73,8 @@ class SilenceChannels:
     def _constant_channels(
         self, graph: Graph, node: Node
     ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-        before = propagate_moments(graph)[node.output].before
-        mean, std = before.mean.array, before.std.array
+        recorded = graph.moments[node.output]
+        mean, std = recorded.mean.array, recorded.std.array
         low, high = activation_bounds(node.activation)
         still = std <= self.tolerance * np.median(std)  # 1
         below = mean + self.deviations * std <= low  # 2

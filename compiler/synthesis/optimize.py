@@ -90,7 +90,7 @@ def optimize(
         if step == PROBES and now + (steps - step) * (now - begin) / step > deadline:
             steps = step + max(0, int((deadline - now) / (now - begin) * step))
             track.shortened = True
-        if now >= deadline:
+        if now >= deadline and track.losses:  # one loss is always measured
             track.shortened = True
             break
         moving = step < stage.jitter * steps

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import networks
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from intlower.backends.recipes import STEPS, default_steps, uniform_recipe
 from intlower.backends.snpe import TARGET
-from intlower.compiler.errors import CalibrationError, DataError
+from intlower.compiler.errors import CalibrationError, DataError, TargetError
 from intlower.compiler.pipeline import compile_model
 
 steps = st.sets(st.sampled_from(sorted(STEPS)))
@@ -52,7 +53,7 @@ def test_the_strict_recipe_refuses_what_is_no_property_of_the_model(tmp_path: Pa
 def test_gptq_needs_samples_and_uses_them(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     onnx.save(networks.residual_block(), path)
-    with pytest.raises(DataError, match="GPTQ needs samples"):
+    with pytest.raises(DataError, match=r"step .gptq. needs samples"):
         compile_model(path, target="tensorrt", added=("gptq",))
     samples = {
         "input": np.random.default_rng(0).standard_normal((8, 8, 8, 8)).astype(np.float32)
@@ -68,3 +69,21 @@ def test_gptq_needs_samples_and_uses_them(tmp_path: Path) -> None:
     assert weights[0] != weights[1]
     assert weights[1] == weights[2]
     assert "GPTQ" in programs[1].origin.pipeline
+
+
+def test_the_verdict_on_the_correction_is_recorded(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    onnx.save(networks.residual_block(), path)
+    random = np.random.default_rng(0)
+    samples = {"input": random.standard_normal((8, 8, 8, 8)).astype(np.float32)}
+    added = ("correct_on_samples",)
+    program = compile_model(path, target="tensorrt", samples=samples, added=added)
+    assert "bias correction on samples" in program.origin.calibration
+    with pytest.raises(DataError, match="'correct_on_samples' needs samples"):
+        compile_model(path, target="tensorrt", added=added)
+
+
+def test_a_narrow_bias_is_not_corrected_on_samples() -> None:
+    narrow = replace(TARGET.spec, bias_bits=16)
+    with pytest.raises(TargetError, match="needs a 32-bit bias"):
+        uniform_recipe(narrow, "default", added=("correct_on_samples",))

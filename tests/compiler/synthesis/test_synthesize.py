@@ -220,28 +220,36 @@ def test_a_layer_that_needs_its_size_forgoes_the_small_stage() -> None:
     assert result.samples["x"].shape == (8, 3, 128, 128)
 
 
-def test_a_fixed_batch_is_set_free() -> None:
+def test_a_fixed_batch_is_filled() -> None:
     free = small_classifier()
     fixed = Graph(
-        inputs=(Value(name="x", shape=(1, 3, 16, 16)),),
+        inputs=(Value(name="x", shape=(4, 3, 16, 16)),),
         outputs=free.outputs,
         nodes=free.nodes,
         constants=free.constants,
         moments=free.moments,
     )
-    assert np.array_equal(made(fixed).samples["x"], made(free).samples["x"])
+    images = made(fixed, count=6).samples["x"]
+    assert np.array_equal(images, made(free, count=8).samples["x"])
 
 
-def test_labels_make_a_classifier_sure() -> None:
+def test_a_budget_for_nothing_still_gives_images() -> None:
+    result = made(small_classifier(), budget_seconds=1e-9)
+    assert result.samples["x"].shape == (8, 3, 16, 16)
+    assert result.losses[0] == result.losses[1]
+    assert result.shortened
+
+
+def test_labels_spread_images_over_classes() -> None:
     graph = small_classifier()
-    objective = Objective(class_weight=0.5, slack=0.05)
-    plain, labelled = made(graph), made(graph, objective=objective)
+    objective = Objective(class_weight=20.0, slack=0.05)
+    plain, labelled = made(graph, count=10), made(graph, count=10, objective=objective)
 
-    def certainty(result: Synthesis) -> float:
+    def classes(result: Synthesis) -> int:
         probabilities = evaluate(graph, {"x": result.samples["x"]})[graph.outputs[0]]
-        return float(probabilities.max(axis=1).mean())
+        return len(set(probabilities.argmax(axis=1).tolist()))
 
-    assert certainty(labelled) > certainty(plain)
+    assert classes(labelled) > classes(plain)
 
 
 def test_a_network_without_statistics_is_refused_in_one_line() -> None:
