@@ -11,6 +11,7 @@ from intlower.compiler.passes.absorb_bias import AbsorbBias
 from intlower.compiler.passes.base import Pass
 from intlower.compiler.passes.equalize import Equalize
 from intlower.compiler.passes.estimate_inputs import EstimateInputs
+from intlower.compiler.passes.fill_depthwise import FillDepthwise
 from intlower.compiler.passes.silence_channels import SilenceChannels
 from intlower.compiler.passes.standard import STANDARD_PASSES
 from intlower.compiler.recipe import Recipe, WeightRounding
@@ -53,6 +54,7 @@ STEPS: MappingProxyType[str, Step] = MappingProxyType(
         "estimate_inputs": _AddPass(EstimateInputs()),
         "silence_channels": _AddPass(SilenceChannels()),
         "equalize": _AddPass(Equalize()),
+        "fill_depthwise": _AddPass(FillDepthwise()),
         "absorb_bias": _AddPass(AbsorbBias()),
         "correct_bias": _correct_bias,
         "squant": _round_by_squant,
@@ -69,7 +71,8 @@ def uniform_recipe(
 
     `none`: clean-up, batch-norm folding and activation fusion; weights to nearest.
     `default`: also silences dead channels, rounds with cancelling errors, corrects biases; and where one scale serves a
-    layer's weights, equalizes across layers (per-channel scales do that by themselves).
+    layer's weights, equalizes across layers (per-channel scales do that by themselves); where each channel has a scale,
+    fills the ranges in front of depthwise layers.
     `data-free-strict`: the same, and refuses samples as well as ranges from noise.
 
     Args:
@@ -122,6 +125,6 @@ def default_steps(spec: TargetSpec) -> tuple[str, ...]:
     the networks of docs/accuracy.md.
     """
     omitted = {"absorb_bias", "gptq", "correct_on_samples"}
-    if spec.weights.per_channel:
-        omitted.add("equalize")
+    # One weight scale for all channels cannot take up a factor of each; a scale of its own needs no equalizing.
+    omitted.add("equalize" if spec.weights.per_channel else "fill_depthwise")
     return tuple(step for step in STEPS if step not in omitted)

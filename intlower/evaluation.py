@@ -13,6 +13,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from intlower.compiler.artifact_metadata import METADATA_KEY
+from intlower.compiler.divergence import kl_divergence, sqnr_db
 from intlower.compiler.errors import DataError, ModelError
 from intlower.compiler.program import IntegerProgram
 from intlower.compiler.simulator import (
@@ -21,7 +22,6 @@ from intlower.compiler.simulator import (
     quantize_inputs,
     run_host_steps,
 )
-from intlower.compiler.divergence import kl_divergence, sqnr_db
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]

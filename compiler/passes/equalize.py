@@ -63,13 +63,13 @@ class Equalize:
 
     def __call__(self, graph: Graph) -> Graph:
         """Return the equalized graph."""
-        pairs = _pairs(graph)
+        pairs = layer_pairs(graph)
         if not pairs:
             return graph
         moments = propagate_moments(graph)
-        work = {node.name: _Layer.of(graph, node) for pair in pairs for node in pair}
+        work = {node.name: Layer.of(graph, node) for pair in pairs for node in pair}
         reach = {
-            first.name: _reach(first, moments.get(first.output), self.deviations)
+            first.name: activation_reach(first, moments.get(first.output), self.deviations)
             for first, _ in pairs
         }
         scales = {first.name: np.ones(len(work[first.name].weights)) for first, _ in pairs}
@@ -86,12 +86,12 @@ class Equalize:
             if moved < self.tolerance:
                 break
         for name, layer in work.items():
-            graph = _rewritten(graph, name, layer, scales.get(name))
+            graph = scaled_layer(graph, name, layer, scales.get(name))
         return graph
 
 
 @dataclass(slots=True)
-class _Layer:
+class Layer:
     """A layer's parameters in the making, float64: weights [O, I/groups, ...], bias [O]."""
 
     weights: NDArray[np.float64]
@@ -99,9 +99,9 @@ class _Layer:
     groups: int
 
     @classmethod
-    def of(cls, graph: Graph, node: Node) -> _Layer:
+    def of(cls, graph: Graph, node: Node) -> Layer:
         weights, bias = parameter(graph, node, 1), parameter(graph, node, 2)
-        assert weights is not None  # `_pairs` takes no layer without
+        assert weights is not None  # `layer_pairs` takes no layer without
         groups = node.operator.groups if isinstance(node.operator, Conv) else 1
         return cls(weights, np.zeros(len(weights)) if bias is None else bias, groups)
 
@@ -133,7 +133,7 @@ class _Layer:
         return np.asarray(grouped.reshape(channels, -1).max(axis=1))
 
 
-def _pairs(graph: Graph) -> list[tuple[Node, Node]]:
+def layer_pairs(graph: Graph) -> list[tuple[Node, Node]]:
     """Return the layers between which channels may be scaled, in topological order."""
     pairs = []
     for first in graph.nodes:
@@ -197,7 +197,7 @@ def _own_weights(graph: Graph, node: Node) -> bool:
     )
 
 
-def _reach(
+def activation_reach(
     node: Node, moments: ValueMoments | None, deviations: float
 ) -> NDArray[np.float64] | None:
     """Return the largest magnitude of each channel after its activation; None where nothing is known."""
@@ -211,8 +211,8 @@ def _reach(
 
 
 def _step(
-    first: _Layer,
-    second: _Layer,
+    first: Layer,
+    second: Layer,
     reach: NDArray[np.float64] | None,
     scale: NDArray[np.float64],
 ) -> NDArray[np.float64]:
@@ -227,8 +227,8 @@ def _step(
     return step
 
 
-def _rewritten(
-    graph: Graph, name: str, layer: _Layer, scale: NDArray[np.float64] | None
+def scaled_layer(
+    graph: Graph, name: str, layer: Layer, scale: NDArray[np.float64] | None
 ) -> Graph:
     node = next(node for node in graph.nodes if node.name == name)
     new, constants = with_parameters(graph, node, {1: layer.weights, 2: layer.bias})

@@ -94,7 +94,7 @@ def optimize(
             track.shortened = True
             break
         moving = step < stage.jitter * steps
-        leaves = {name: tensor.requires_grad_() for name, tensor in current.items()}
+        leaves = {model.name: current[model.name].requires_grad_() for model in models}
         shown = {
             model.name: jittered(leaves[model.name], generator)
             if moving and model.is_image
@@ -105,7 +105,7 @@ def optimize(
         track.losses.append(float(matching))
         if step >= steps or (not moving and track.losses[-1] <= level):
             break
-        gradients = torch.autograd.grad(total, list(leaves.values()))
+        gradients = torch.autograd.grad(total, list(leaves.values()), materialize_grads=True)
         spent = (now - begin) / step * (steps - step) if step else math.nan
         left = f", {spent:.0f} s left" if step else ""
         progress(f"step {step} of {steps}, loss {track.losses[-1]:.4f}{left}")

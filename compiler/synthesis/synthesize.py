@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -108,7 +109,7 @@ def synthesize(
         progress: called with a line now and then.
 
     Raises:
-        CalibrationError: nothing is recorded that inputs could be matched to, or not from the inputs alone.
+        CalibrationError: nothing is recorded that inputs could be matched to, or an operator depends on a fixed batch.
         ValueError: `count` or the budget is not positive.
     """
     if count < 1 or (budget_seconds is not None and not budget_seconds > 0):
@@ -122,7 +123,12 @@ def synthesize(
     asked = Objective() if objective is None else objective
     given = input_ranges or {}
     models = [input_model(graph, value, given.get(value.name)) for value in graph.inputs]
-    stages = _stages(graph, models, asked)
+    try:
+        stages = _stages(graph, models, asked)
+    except InvalidGraph as error:
+        raise CalibrationError(
+            f"inputs cannot be synthesized: {error}", "export the model with a free batch"
+        ) from None
     fixed = max(value.shape[0] or 1 for value in graph.inputs)
     count = math.ceil(count / fixed) * fixed
     groups = math.ceil(count / GROUP)
@@ -133,11 +139,16 @@ def synthesize(
         math.inf if budget_seconds is None else budget_seconds / math.ceil(groups / workers)
     )
 
+    stopped = threading.Event()
+
     def run(index: int) -> tuple[dict[str, NDArray[np.float32]], Track]:
-        torch.set_num_threads(
-            1
-        )  # each group has one core; OpenMP's setting is the thread's own
-        say = progress if index == 0 and progress is not None else _silent
+        def report(line: str) -> None:
+            if stopped.is_set():
+                raise CancelledError
+            if index == 0 and progress is not None:
+                progress(f"synthesize {count}: {line}")
+
+        torch.set_num_threads(1)  # a core for each group; OpenMP keeps the number per thread
         return _run_group(
             stages,
             models,
@@ -146,11 +157,15 @@ def synthesize(
             level,
             int(np.random.SeedSequence([seed, index]).generate_state(1)[0]),
             time.monotonic() + allotted,
-            lambda line: say(f"synthesize {count}: {line}"),
+            report,
         )
 
     with _kept_threads(), ThreadPoolExecutor(workers) as pool:
-        results = list(pool.map(run, range(groups)))
+        try:
+            results = list(pool.map(run, range(groups)))
+        except BaseException:  # an interrupt too: the other groups shall not keep it waiting
+            stopped.set()
+            raise
     tracks = [track for _, track in results]
     samples = {
         value.name: np.concatenate([arrays[value.name] for arrays, _ in results])
@@ -275,7 +290,3 @@ def _cores() -> int:
 
 def _mean(values: list[float]) -> float:
     return float(np.mean(values))
-
-
-def _silent(line: str) -> None:
-    """Report nothing."""

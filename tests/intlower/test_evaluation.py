@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from intlower.compiler.errors import DataError, ModelError
 from intlower.compiler.divergence import softmax
+from intlower.compiler.errors import DataError, ModelError
 from intlower.evaluation import (
     Runnable,
     class_scores,

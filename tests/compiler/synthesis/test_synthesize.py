@@ -23,6 +23,7 @@ from intlower.compiler.operators import (
     Gemm,
     GlobalAveragePool,
     Relu,
+    Reshape,
     Shape,
     Softmax,
 )
@@ -250,6 +251,29 @@ def test_labels_spread_images_over_classes() -> None:
         return len(set(probabilities.argmax(axis=1).tolist()))
 
     assert classes(labelled) > classes(plain)
+
+
+def test_an_error_in_one_group_ends_all() -> None:
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(line: str) -> None:
+        raise Interrupted
+
+    begin = time.monotonic()
+    with pytest.raises(Interrupted):
+        made(small_classifier(), count=160, progress=interrupt)
+    assert time.monotonic() - begin < 10.0
+
+
+def test_a_batch_that_an_operator_needs_is_refused() -> None:
+    network = NetworkWithStatistics((2, 3, 4, 4))
+    flat = network.add(Reshape(shape=(2, 48)), "x")
+    hidden = network.add(Gemm(), flat, (6, 48), Relu())
+    network.add(Gemm(), hidden, (2, 6))
+    graph = network.graph(pictures(2, 3, 4, 4))
+    with pytest.raises(CalibrationError, match="cannot be synthesized"):
+        made(graph)
 
 
 def test_a_network_without_statistics_is_refused_in_one_line() -> None:
