@@ -1,5 +1,6 @@
 # make test    everything that CI runs: formatting, lint, types, tests
 # make demo    compile the embedded network for every target, verify it, print one table
+# make bench   time layers and networks beside other runtimes; writes benchmarks/README.md (some minutes)
 # make check   the checks of `make test` that run nothing: formatting, lint, types
 # make clean   remove caches and build products; .venv stays
 #
@@ -11,13 +12,23 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: test demo check clean
+.PHONY: test demo bench check clean
 
 test: check
 	@$(BIN)/pytest --quiet
 
 demo: $(INSTALLED)
 	@$(BIN)/intlower demo
+
+# OpenVINO is one of the peers; where it cannot be installed, its column stays empty.
+bench: $(INSTALLED)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[bench]' || true
+	@mkdir -p benchmarks/results
+	@$(BIN)/intlower bench kernels --against onnxruntime,onnxruntime-saturating --json \
+		>benchmarks/results/kernels.json
+	@$(BIN)/python -W ignore benchmarks/models.py
+	@$(BIN)/python benchmarks/report.py
 
 check: $(INSTALLED)
 	@$(BIN)/ruff format --check .

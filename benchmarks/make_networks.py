@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -32,9 +33,7 @@ class Network:
         self.tensors: list[onnx.TensorProto] = []
         self.channels = {"image": 3}
 
-    def node(
-        self, operator: str, inputs: list[str], channels: int, **attributes: object
-    ) -> str:
+    def node(self, operator: str, inputs: list[str], channels: int, **attributes: Any) -> str:
         """Append a node with one output of so many channels."""
         output = f"{operator.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, inputs, [output], output, **attributes))

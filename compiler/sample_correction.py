@@ -192,4 +192,6 @@ def _divergence(
     found = simulate(program, samples)
     name = graph.outputs[0]
     scores = expected[name].reshape(len(expected[name]), -1)
-    return kl_divergence(scores, found[name].reshape(scores.shape))
+    # A softmax in integers gives probabilities on a grid; one on the host does not, and its name is no tensor's.
+    step = float(program.tensors[name].grid.scale.array) if name in program.tensors else 0.0
+    return kl_divergence(scores, found[name].reshape(scores.shape), step)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
+from typing import Any
 
 # A median of fewer runs says little.
 LEAST_REPEATS = 5
@@ -76,4 +80,19 @@ def alternate(
     return {
         name: Timing(median_ms=1e3 * median(measured), min_ms=1e3 * min(measured), repeats=done)
         for name, measured in times.items()
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Return what a figure depends on and a reader may know: processor, cores, and the load of the last minute.
+
+    The load is None where the system does not tell it; above the number of runs at a time, others used the cores too.
+    """
+    description = Path("/proc/cpuinfo")
+    lines = description.read_text(encoding="utf-8").splitlines() if description.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {
+        "processor": models[0] if models else platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     }

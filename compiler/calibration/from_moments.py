@@ -28,8 +28,8 @@ from intlower.compiler.operators import (
     known,
 )
 
-# Half width of a range in standard deviations. Nagel et al. 2019, Data-Free Quantization, section 5, take 6; on all five
-# networks of docs/accuracy.md 5 gives the same divergence or a lower one, 4.5 and less a higher one on some.
+# Half width of a range in standard deviations. Nagel et al. 2019, Data-Free Quantization, section 5, take 6; on the five
+# networks of docs/accuracy.md 5 gives a much lower divergence on some and no other one on the rest, 4 a higher one on some.
 DEVIATIONS = 5.0
 
 # The std of a mean over many positions is below that of one position, and not known. Over whole maps of 49 to 125

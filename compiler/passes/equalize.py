@@ -100,16 +100,19 @@ class Layer:
 
     @classmethod
     def of(cls, graph: Graph, node: Node) -> Layer:
+        """Return copies of a node's parameters, a bias of 0 where it has none."""
         weights, bias = parameter(graph, node, 1), parameter(graph, node, 2)
         assert weights is not None  # `layer_pairs` takes no layer without
         groups = node.operator.groups if isinstance(node.operator, Conv) else 1
         return cls(weights, np.zeros(len(weights)) if bias is None else bias, groups)
 
     def divide(self, step: NDArray[np.float64]) -> None:
+        """Divide each output channel by its factor."""
         self.weights = self.weights / _column(step, self.weights.ndim)
         self.bias = self.bias / step
 
     def multiply(self, step: NDArray[np.float64]) -> None:
+        """Multiply what each input channel meets by the channel's factor."""
         self.weights = self.weights * self._by_input(step)
 
     def _by_input(self, step: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -230,6 +233,7 @@ def _step(
 def scaled_layer(
     graph: Graph, name: str, layer: Layer, scale: NDArray[np.float64] | None
 ) -> Graph:
+    """Return the graph with a layer's new parameters, and its activation and moments divided by `scale`, where given."""
     node = next(node for node in graph.nodes if node.name == name)
     new, constants = with_parameters(graph, node, {1: layer.weights, 2: layer.bias})
     moments = dict(graph.moments)

@@ -7,22 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from intlower.commands.bench_kernels import bench_kernels
 from intlower.commands.options import FILE, comma_list, examples, output_options
 from intlower.terminal import print_json, print_line, print_table, progress, size_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from numpy.typing import NDArray
-
-    from intlower.compiler.program import IntegerProgram
-
-    Run = Callable[[], Mapping[str, NDArray[Any]]]
+    from intlower.peers import Run
 
 # The same network in other runtimes. The second is onnxruntime as it comes: on x86 without VNNI its 16-bit sums saturate,
 # which is quicker, and wrong.
 EXACT, SATURATING = "onnxruntime", "onnxruntime-saturating"
 PEERS = (EXACT, SATURATING)
+# What stands for our layers, not for a file.
+KERNELS = "kernels"
 
 
 @click.command(
@@ -30,9 +27,10 @@ PEERS = (EXACT, SATURATING)
     epilog=examples(
         "intlower bench model.tensorrt.onnx",
         "intlower bench model.tensorrt.onnx --threads 2 --batch 8 --json",
+        "intlower bench kernels",
     ),
 )
-@click.argument("artifact", type=FILE)
+@click.argument("artifact", type=FILE, metavar="ARTIFACT|kernels")
 @click.option(
     "--against",
     metavar="NAMES",
@@ -57,7 +55,7 @@ PEERS = (EXACT, SATURATING)
 @click.option(
     "--repeats",
     type=click.IntRange(min=1),
-    help="Timed runs of each.  [default: as many as fit in about two seconds each]",
+    help="Timed runs of each.  [default: as many as fit in about two seconds each, of layers a quarter]",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the random inputs.")
 @output_options
@@ -73,12 +71,21 @@ def bench(
     """Time ARTIFACT from integer inputs to integer outputs, in turns with other runtimes.
 
     Compilation and warm-up are not timed. A ratio is ours divided by theirs, of the medians: below 1 ours is faster.
+
+    The word `kernels` in the place of a file stands for single layers in the shapes of well-known networks, each beside
+    the peak of this machine, which a loop of its dot-product instruction on registers alone measures in the same run.
     """
+    if artifact == Path(KERNELS):
+        if batch is not None:
+            raise click.UsageError("--batch is of artifacts only", click.get_current_context())
+        bench_kernels(against, EXACT, threads, repeats, seed, as_json)
+        return
     from intlower.benchmarking import alternate
     from intlower.compiler.artifact import open_artifact
     from intlower.compiler.crosscheck import random_inputs
     from intlower.compiler.simulator import open_program
     from intlower.kernels.signature import KernelKey
+    from intlower.peers import differing, onnxruntime_run
 
     program = open_artifact(artifact)
     fixed = program.tensors[program.inputs[0]].shape[0]
@@ -88,18 +95,18 @@ def bench(
         codes = random_inputs(program, size, seed)
         contenders: dict[str, Run] = {"intlower": lambda: simulator.run(codes)}
         for peer in against:
-            contenders[peer] = _onnxruntime(program, codes, threads, exact=peer == EXACT)
+            contenders[peer] = onnxruntime_run(program, codes, threads, exact=peer == EXACT)
         outputs = {name: run() for name, run in contenders.items()}
         shown.stage("timing")
         timings = alternate(contenders, repeats=repeats, progress=shown.count)
     ours = timings["intlower"].median_ms
     ratios = {peer: round(ours / timings[peer].median_ms, 4) for peer in against}
     document: dict[str, Any] = {name: timing.document() for name, timing in timings.items()}
-    differing = {peer: _differing(outputs["intlower"], outputs[peer]) for peer in against}
+    unequal = {peer: differing(outputs["intlower"], outputs[peer]) for peer in against}
     isa = ", ".join(sorted({KernelKey.parse(name).variant for name in simulator.kernels}))
     document |= {
         "ratio": ratios,
-        "differing_integers": differing,
+        "differing_integers": unequal,
         "threads": threads,
         "batch": size,
         "isa": isa,
@@ -118,7 +125,7 @@ def bench(
                 f"{timing.median_ms:.3f}",
                 f"{timing.min_ms:.3f}",
                 f"{ratios[name]:.2f}" if name in ratios else "",
-                differing.get(name, ""),
+                unequal.get(name, ""),
             )
             for name, timing in timings.items()
         ],
@@ -128,29 +135,4 @@ def bench(
     print_line(
         f"instruction set {isa}; activations take {size_text(simulator.peak_bytes)}, "
         f"of {size_text(simulator.total_bytes)} of all tensors"
-    )
-
-
-def _onnxruntime(
-    program: IntegerProgram, codes: Mapping[str, NDArray[Any]], threads: int, exact: bool
-) -> Run:
-    """Return a run of the same network, integers to integers, in onnxruntime's int8 kernels."""
-    from intlower.backends.export.qdq import to_qdq
-    from intlower.backends.export.qdq_graph import to_unsigned
-    from intlower.evaluation import open_session
-
-    model = to_qdq(program, integer_edges=True, unsigned=True).SerializeToString()
-    what = "the Q/DQ form of the artifact"
-    session = open_session(model, threads=threads, what=what, exact=exact)
-    feeds = {name: to_unsigned(array) for name, array in codes.items()}
-    names = list(program.outputs)
-    return lambda: dict(zip(names, session.run(names, feeds), strict=True))
-
-
-def _differing(ours: Mapping[str, NDArray[Any]], theirs: Mapping[str, NDArray[Any]]) -> int:
-    """Return how many output integers differ; a peer's may be stored unsigned."""
-    from intlower.backends.export.qdq_graph import to_unsigned
-
-    return sum(
-        int((to_unsigned(ours[name]) != to_unsigned(theirs[name])).sum()) for name in ours
     )

@@ -11,6 +11,7 @@ from intlower.backends.uniform import UniformTarget
 from intlower.compiler.errors import TargetError
 from intlower.compiler.passes.equalize import Equalize
 from intlower.compiler.passes.estimate_inputs import EstimateInputs
+from intlower.compiler.passes.fill_depthwise import FillDepthwise
 from intlower.compiler.passes.silence_channels import SilenceChannels
 from intlower.compiler.passes.standard import STANDARD_PASSES
 from intlower.compiler.recipe import WeightRounding
@@ -30,7 +31,12 @@ def test_default_equalizes_where_one_scale_serves_a_layer() -> None:
     shared = SNPE.recipe("default")
     assert shared.passes == (*STANDARD_PASSES, EstimateInputs(), SilenceChannels(), Equalize())
     own = TENSORRT.recipe("default")
-    assert own.passes == (*STANDARD_PASSES, EstimateInputs(), SilenceChannels())
+    assert own.passes == (
+        *STANDARD_PASSES,
+        EstimateInputs(),
+        SilenceChannels(),
+        FillDepthwise(),
+    )
     for recipe in (shared, own):
         assert recipe.rounding is WeightRounding.SQUANT
         assert recipe.correct_bias

@@ -9,9 +9,11 @@ from lowered_graphs import ORIGIN
 
 from intlower.backends.lowering import lower_uniform
 from intlower.backends.recipes import uniform_recipe
+from intlower.backends.snpe import TARGET as SNPE
 from intlower.backends.tensorrt import TARGET
 from intlower.compiler.calibration import calibrate
 from intlower.compiler.constant import Constant
+from intlower.compiler.divergence import kl_divergence
 from intlower.compiler.errors import DataError
 from intlower.compiler.evaluate import evaluate
 from intlower.compiler.graph import Graph
@@ -88,6 +90,27 @@ def test_a_correction_that_does_not_help_held_out_samples_is_dropped() -> None:
     assert not found.kept
     assert found.program == program
     assert "dropped" in found.describe()
+
+
+def test_the_judge_knows_that_probabilities_in_integers_stand_on_a_grid() -> None:
+    builder = networks.NetworkBuilder()
+    x = builder.node(
+        "Flatten", builder.node("GlobalAveragePool", builder.conv("input", 8, 8, 3))
+    )
+    steep = builder.normal(5, 8, scale=10.0)
+    x = builder.node("Softmax", builder.node("Gemm", x, steep, transB=1))
+    recipe = uniform_recipe(SNPE.spec, "default")
+    graph = run_passes(import_model(builder.model({"input": ["N", 8, 8, 8]}, x)), recipe.passes)
+    ranges = calibrate(graph, samples=SAMPLES).ranges
+    program = lower_uniform(graph, ranges, SNPE.spec, recipe, ORIGIN)
+    (name,) = graph.outputs
+    held_out = {"input": SAMPLES["input"][16:]}
+    expected, found = evaluate(graph, held_out)[name], simulate(program, held_out)[name]
+    assert (found == 0).any()
+    step = float(program.tensors[name].grid.scale.array)
+    before = correct_on_samples(program, graph, SAMPLES).before
+    assert before == pytest.approx(kl_divergence(expected, found, step))
+    assert before < 0.9 * kl_divergence(expected, found)  # 0 as an impossibility
 
 
 def test_the_same_samples_give_the_same_program() -> None:
