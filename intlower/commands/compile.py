@@ -31,7 +31,7 @@ from intlower.terminal import (
     short_help="Turn a float model into an integer artifact.",
     epilog=examples(
         "intlower compile model.onnx --target tensorrt",
-        "intlower compile model.onnx --target snpe --samples train.npz -o model.dlc.onnx",
+        "intlower compile model.onnx --target snpe --samples train.npz -o model.snpe.onnx",
         "intlower compile model.onnx --target tensorrt --synthesize 32 --budget 60",
         "intlower compile model.onnx --target tensorrt --shape input=N,3,224,224",
     ),
