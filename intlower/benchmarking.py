@@ -44,6 +44,7 @@ def alternate(
     *,
     seconds: float = 2.0,
     repeats: int | None = None,
+    pause: float = 0.0,
     progress: Callable[[int, int], None] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Timing]:
@@ -53,6 +54,8 @@ def alternate(
         contenders: what to time, by name.
         seconds: to spend on each contender, where `repeats` is not given.
         repeats: number of timed runs of each.
+        pause: seconds to sleep before each timed run, which then follows one more warm-up run; for contenders with
+            threads of their own, which look for work a while after a run and take the cores from the next contender.
         progress: called with what is done and what is to do (tenths of seconds, or runs).
         clock: seconds, monotonic.
     """
@@ -69,6 +72,9 @@ def alternate(
         else done < LEAST_REPEATS or clock() - begin < budget
     ):
         for name, run in contenders.items():
+            if pause > 0:
+                time.sleep(pause)
+                run()
             start = clock()
             run()
             times[name].append(clock() - start)
