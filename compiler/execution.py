@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,8 +22,7 @@ class Execution:
     """A plan with memory to run in; its calls may come from any thread.
 
     With several threads, each takes samples of its own; a single sample of a large program is walked by all of them
-    together, layer by layer, each on a share of the pixels. Only one call at a time is helped that way (the helpers of
-    two calls could wait for one another); a second one runs on its caller's thread.
+    together, each taking shares of a layer's pixels as they come.
     """
 
     def __init__(self, plan: Plan, work: int) -> None:
@@ -32,7 +30,6 @@ class Execution:
         self.plan = plan
         self._arenas: deque[NDArray[np.uint8]] = deque()
         self._together = work >= WORTH_SHARING
-        self._helping = threading.Lock()
         self._helpers = ThreadPoolExecutor(plan.threads - 1) if plan.threads > 1 else None
 
     def run(self, codes: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -82,27 +79,26 @@ class Execution:
 
     def _walk(self, arena: NDArray[np.uint8], together: bool) -> None:
         plan = self.plan
-        counter = np.zeros(1, np.int64)
+        helpers = self._helpers if together else None
+        counters = np.zeros(1 if helpers is None else 2 * len(plan.table), np.int64)
         shared: tuple[Any, ...] = (
             plan.table,
             arena,
             plan.constants,
-            counter,
+            counters,
             plan.peak_bytes,
             plan.scratch_bytes,
         )
-        helpers = self._helpers if together else None
-        if helpers is None or not self._helping.acquire(blocking=False):
+        if helpers is None:
             walk(*shared, 0, 1)
             return
 
         def join(thread: int) -> None:
             walk(*shared, thread, plan.threads)
 
-        try:
-            futures = [helpers.submit(join, thread) for thread in range(1, plan.threads)]
-            join(0)
-            for future in futures:
-                future.result()
-        finally:
-            self._helping.release()
+        futures = [helpers.submit(join, thread) for thread in range(1, plan.threads)]
+        join(0)
+        for (
+            future
+        ) in futures:  # one that has not begun has nothing left to do; nor has a late one
+            future.cancel()
