@@ -221,7 +221,3 @@ class UniformSpec:
             rounding=self.rounding,
             axis=axis,
         )
-
-
-Grid = UniformGrid
-GridSpec = UniformSpec

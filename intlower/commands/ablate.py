@@ -11,8 +11,7 @@ import click
 from intlower.commands.options import (
     FILE,
     examples,
-    named_ranges,
-    named_shapes,
+    input_options,
     output_options,
 )
 from intlower.terminal import percent_text, print_json, print_table, progress
@@ -51,22 +50,7 @@ COLUMNS = ("recipe", "top-1", "drop", "agreement", "KL", "SQNR dB", "seconds")
     type=FILE,
     help="Typical inputs for calibration, an .npz file. Without it the ranges come from the model.",
 )
-@click.option(
-    "--input-range",
-    "input_ranges",
-    metavar="NAME=MIN:MAX",
-    callback=named_ranges,
-    multiple=True,
-    help="The least and the greatest real number of an input; once for each input.",
-)
-@click.option(
-    "--shape",
-    "shapes",
-    metavar="NAME=N,C,H,W",
-    callback=named_shapes,
-    multiple=True,
-    help="The shape of an input that the model leaves open; N is a free batch.",
-)
+@input_options
 @click.option(
     "--threads",
     type=click.IntRange(min=1),

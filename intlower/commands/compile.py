@@ -12,8 +12,7 @@ import click
 from intlower.commands.options import (
     FILE,
     examples,
-    named_ranges,
-    named_shapes,
+    input_options,
     output_options,
     refuse_output,
 )
@@ -69,22 +68,7 @@ from intlower.terminal import (
     show_default=True,
     help="How ranges are taken from the samples.",
 )
-@click.option(
-    "--input-range",
-    "input_ranges",
-    metavar="NAME=MIN:MAX",
-    callback=named_ranges,
-    multiple=True,
-    help="The least and the greatest real number of an input; once for each input.",
-)
-@click.option(
-    "--shape",
-    "shapes",
-    metavar="NAME=N,C,H,W",
-    callback=named_shapes,
-    multiple=True,
-    help="The shape of an input that the model leaves open; N is a free batch.",
-)
+@input_options
 @click.option(
     "--recipe",
     default="default",

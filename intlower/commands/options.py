@@ -82,6 +82,26 @@ def named_shapes(
     return shapes
 
 
+def input_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--input-range` (passed on as `input_ranges`) and `--shape` (as `shapes`)."""
+    command = click.option(
+        "--shape",
+        "shapes",
+        metavar="NAME=N,C,H,W",
+        callback=named_shapes,
+        multiple=True,
+        help="The shape of an input that the model leaves open; N is a free batch.",
+    )(command)
+    return click.option(
+        "--input-range",
+        "input_ranges",
+        metavar="NAME=MIN:MAX",
+        callback=named_ranges,
+        multiple=True,
+        help="The least and the greatest real number of an input; once for each input.",
+    )(command)
+
+
 def refuse_output(path: Path, *sources: Path) -> None:
     """Check before the work is done that a result could be written.
 
