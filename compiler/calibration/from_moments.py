@@ -38,8 +38,8 @@ POOLED_SHARE = 0.6
 POOLED_SIZE = 16
 
 # A sum over many inputs that no batch norm follows (a classifier's logits) has a spread between that of independent
-# inputs, sqrt(sum (w s)^2), and that of fully correlated ones, sum |w| s. Half of the latter, joined with 6 deviations of
-# the former, lost nothing on the networks it was measured on, where 6 deviations alone clipped the logits.
+# inputs, sqrt(sum (w s)^2), and that of fully correlated ones, sum |w| s. Half of the latter, joined with DEVIATIONS of
+# the former, lost nothing on the networks it was measured on, where deviations alone clipped the logits (tried with 6).
 CORRELATED_SHARE = 0.5
 
 SOURCE = "batch-norm moments"

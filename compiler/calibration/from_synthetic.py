@@ -17,7 +17,7 @@ from intlower.compiler.graph import Graph
 
 SOURCE = "synthetic inputs"
 
-# How far synthetic inputs may pull in an end of a range: from mean + 6 std to about mean + 3 std.
+# How far synthetic inputs may pull in an end of a range: from mean + 5 std to about mean + 2.5 std.
 LEAST_SHARE = 0.5
 
 
