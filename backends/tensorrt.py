@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from intlower.backends.uniform import UNIFORM_OPERATORS, UniformTarget
-from intlower.compiler.grid import UniformSpec
+from intlower.compiler.grids import UniformSpec
 from intlower.compiler.spec import (
     AccumulatorSpec,
     SoftmaxRule,

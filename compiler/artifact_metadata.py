@@ -12,7 +12,7 @@ import numpy as np
 
 from intlower.compiler.constant import Constant
 from intlower.compiler.errors import ArtifactError
-from intlower.compiler.grid import UniformGrid
+from intlower.compiler.grids import UniformGrid
 from intlower.compiler.program import HostStep, IntegerProgram, Origin
 from intlower.kernels.numerics import Rounding
 from intlower.kernels.signature import ElementType

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from intlower.compiler.constant import Constant
 from intlower.compiler.errors import ArtifactError
-from intlower.compiler.grid import UniformGrid
+from intlower.compiler.grids import UniformGrid
 from intlower.compiler.instruction_rules import check_instruction
 from intlower.compiler.operators import Shape
 from intlower.kernels.signature import KernelKey

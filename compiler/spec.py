@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 
-from intlower.compiler.grid import UniformSpec
+from intlower.compiler.grids import UniformSpec
 from intlower.kernels.numerics import Rounding
 from intlower.kernels.signature import Requantize
 

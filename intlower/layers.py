@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from intlower.compiler.constant import Constant
-from intlower.compiler.grid import UniformGrid
+from intlower.compiler.grids import UniformGrid
 from intlower.compiler.program import Instruction, IntegerProgram, Origin, Tensor
 from intlower.kernels.numerics import Rounding
 from intlower.kernels.signature import ElementType, KernelKey, Requantize

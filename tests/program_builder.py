@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from intlower.compiler.constant import Constant
-from intlower.compiler.grid import UniformGrid
+from intlower.compiler.grids import UniformGrid
 from intlower.compiler.operators import Shape
 from intlower.compiler.program import Instruction, IntegerProgram, Origin, Tensor
 from intlower.kernels.numerics import Rounding

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.compiler.constant import Constant
-from intlower.compiler.grid import UniformGrid
+from intlower.compiler.grids import UniformGrid
 from intlower.compiler.program import HostStep, Instruction, IntegerProgram, Origin, Tensor
 from intlower.kernels.numerics import Rounding
 from intlower.kernels.signature import ElementType, KernelKey

@@ -13,7 +13,7 @@ from intlower.backends.lowering.encodings import Encodings
 from intlower.compiler.constant import Constant
 from intlower.compiler.errors import UnsupportedByTarget
 from intlower.compiler.graph import Graph, Node
-from intlower.compiler.grid import UniformGrid
+from intlower.compiler.grids import UniformGrid
 from intlower.compiler.moments import ValueMoments
 from intlower.compiler.operators import Activation, Shape, activation_bounds
 from intlower.compiler.program import Attribute, HostStep, Instruction, Tensor

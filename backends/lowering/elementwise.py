@@ -16,7 +16,7 @@ from intlower.backends.lowering.scales import (
 )
 from intlower.compiler.errors import ScaleOutOfRange, UnsupportedByTarget
 from intlower.compiler.graph import Node
-from intlower.compiler.grid import UniformGrid
+from intlower.compiler.grids import UniformGrid
 from intlower.compiler.operators import Activation, Clip, Concat, Relu, Softmax, normalize_axis
 from intlower.compiler.program import HostStep
 from intlower.compiler.spec import SoftmaxRule

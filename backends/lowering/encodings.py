@@ -10,7 +10,7 @@ from intlower.compiler.calibration import Ranges
 from intlower.compiler.constant import Constant
 from intlower.compiler.errors import CalibrationError
 from intlower.compiler.graph import Graph, Node
-from intlower.compiler.grid import UniformGrid, UniformSpec
+from intlower.compiler.grids import UniformGrid, UniformSpec
 from intlower.compiler.operators import Flatten, MaxPool, Pad, Reshape, Slice, Softmax
 from intlower.compiler.spec import SoftmaxRule, TargetSpec
 

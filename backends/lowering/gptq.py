@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intlower.compiler.grid import UniformGrid
+from intlower.compiler.grids import UniformGrid
 from intlower.compiler.second_moments import SecondMoments
 
 # Share of the mean diagonal added to the diagonal. Source: Frantar et al. 2023, GPTQ, section 3.3 (1 %).

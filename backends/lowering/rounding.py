@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.backends.lowering.gptq import gptq_codes
-from intlower.compiler.grid import UniformGrid
+from intlower.compiler.grids import UniformGrid
 from intlower.compiler.recipe import WeightRounding
 from intlower.compiler.second_moments import SecondMoments
 

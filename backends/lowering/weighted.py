@@ -19,7 +19,7 @@ from intlower.backends.lowering.scales import (
 from intlower.compiler.accumulation import product_bounds
 from intlower.compiler.errors import AccumulatorOverflow
 from intlower.compiler.graph import Node
-from intlower.compiler.grid import UniformGrid
+from intlower.compiler.grids import UniformGrid
 from intlower.compiler.operators import Conv
 from intlower.compiler.program import Attribute
 from intlower.compiler.spec import TargetSpec

@@ -16,7 +16,7 @@ from intlower.backends.tensorrt import TARGET as TENSORRT
 from intlower.compiler.errors import ScaleOutOfRange, UnsupportedByTarget
 from intlower.compiler.evaluate import evaluate
 from intlower.compiler.graph import Graph
-from intlower.compiler.grid import UniformSpec
+from intlower.compiler.grids import UniformSpec
 from intlower.compiler.operators import Add, Clip, Concat, Conv, Relu, Softmax
 from intlower.compiler.program import HostStep
 from intlower.compiler.simulator import simulate

@@ -11,7 +11,7 @@ from intlower.backends.lowering.rounding import round_weights
 from intlower.backends.snpe import TARGET as SNPE
 from intlower.backends.tensorrt import TARGET as TENSORRT
 from intlower.compiler.constant import Constant
-from intlower.compiler.grid import UniformGrid
+from intlower.compiler.grids import UniformGrid
 from intlower.compiler.recipe import WeightRounding
 from intlower.compiler.second_moments import SecondMoments
 

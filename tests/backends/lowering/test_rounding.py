@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from intlower.backends.lowering.rounding import round_weights
-from intlower.compiler.grid import UniformGrid, UniformSpec
+from intlower.compiler.grids import UniformGrid, UniformSpec
 from intlower.compiler.recipe import WeightRounding
 from intlower.kernels.numerics import Rounding
 

@@ -18,7 +18,7 @@ from intlower.backends.tensorrt import TARGET as TENSORRT
 from intlower.compiler.constant import Constant
 from intlower.compiler.errors import AccumulatorOverflow, ScaleOutOfRange, UnsupportedByTarget
 from intlower.compiler.graph import Graph
-from intlower.compiler.grid import UniformGrid, UniformSpec
+from intlower.compiler.grids import UniformGrid, UniformSpec
 from intlower.compiler.operators import ChannelClip, Clip, Conv, Gemm, Relu
 from intlower.compiler.spec import AccumulatorSpec, TargetSpec
 from intlower.kernels.numerics import Rounding

@@ -1,4 +1,4 @@
-"""Grids: which real number a code stands for.
+"""Uniform grids: equidistant levels.
 
 A *spec* has no numbers from data (it belongs to a target); a *grid* has all of them (it is the result of calibration).
 """

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from intlower.compiler.constant import Constant
 from intlower.compiler.errors import CalibrationError
-from intlower.compiler.grid import UniformGrid, UniformSpec, round_real
+from intlower.compiler.grids import UniformGrid, UniformSpec, round_real
 from intlower.kernels.numerics import Rounding
 from intlower.kernels.signature import ElementType
 
