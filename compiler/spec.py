@@ -6,6 +6,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
+from typing import Any, Protocol
 
 from intlower.compiler.grids import UniformSpec
 from intlower.kernels.numerics import Rounding
@@ -16,6 +17,7 @@ class Overflow(enum.Enum):
     """What happens at the accumulator's limit."""
 
     FORBID = "proved absent at compile time"
+    SATURATE = "each partial sum saturates, in the order of the taps"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +26,7 @@ class AccumulatorSpec:
 
     Attributes:
         bits: its width, two's complement.
-        overflow: FORBID, proved from the weights for every channel.
+        overflow: FORBID, proved from the weights for every channel; or SATURATE.
     """
 
     bits: int = 32
@@ -77,9 +79,49 @@ def our_definition(reason: str) -> Provenance:
     return Provenance(Status.OUR_DEFINITION, reason)
 
 
+class Contract(Protocol):
+    """What every target says of its arithmetic, whatever its number system."""
+
+    @property
+    def name(self) -> str:
+        """What the command line calls it, options included."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """Hardware and library, for tables."""
+        ...
+
+    @property
+    def operators(self) -> frozenset[str]:
+        """Names of the float operators (classes of `operators/`) that it runs."""
+        ...
+
+    def summary(self) -> dict[str, str]:
+        """Return activations, weights and requantize, each in a few words."""
+        ...
+
+    def contract(self) -> list[tuple[str, str, Provenance]]:
+        """Return (field, value in words, provenance) of every sourced field, in order."""
+        ...
+
+
+def sourced(spec: Any) -> Mapping[str, Provenance]:
+    """Return the provenance of a spec, a dataclass, read-only, after proving that no field goes without.
+
+    Raises:
+        ValueError: a field has no provenance, or a provenance no field.
+    """
+    needed = {f.name for f in fields(spec)} - {"name", "title", "provenance"}
+    if set(spec.provenance) != needed:
+        wrong = ", ".join(sorted(set(spec.provenance) ^ needed))
+        raise ValueError(f"target {spec.name!r}: every field has a provenance; look at {wrong}")
+    return MappingProxyType(dict(spec.provenance))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSpec:
-    """The arithmetic contract of one target.
+    """The arithmetic contract of one target on uniform grids.
 
     Attributes:
         name: what the command line calls it.
@@ -116,13 +158,15 @@ class TargetSpec:
     provenance: Mapping[str, Provenance]
 
     def __post_init__(self) -> None:
-        needed = {f.name for f in fields(self)} - {"name", "title", "provenance"}
-        if set(self.provenance) != needed:
-            wrong = ", ".join(sorted(set(self.provenance) ^ needed))
-            raise ValueError(
-                f"target {self.name!r}: every field has a provenance; look at {wrong}"
-            )
-        object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+        object.__setattr__(self, "provenance", sourced(self))
+
+    def summary(self) -> dict[str, str]:
+        """Return the grids and the requantization, each in a few words."""
+        return {
+            "activations": self.activations.describe(),
+            "weights": self.weights.describe(),
+            "requantize": self.requantize.value,
+        }
 
     def contract(self) -> list[tuple[str, str, Provenance]]:
         """Return (field, value in words, provenance) of every sourced field, in order."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from intlower.compiler.program import IntegerProgram
-    from intlower.compiler.spec import TargetSpec
+    from intlower.compiler.spec import Contract
 
 
 def compile(
@@ -137,7 +137,7 @@ def simulate_integers(
     return simulator.simulate_integers(program, inputs)
 
 
-def targets() -> tuple[TargetSpec, ...]:
+def targets() -> tuple[Contract, ...]:
     """Return the arithmetic of every installed target, by name."""
     from intlower.compiler.discovery import load_targets
 

@@ -38,7 +38,7 @@ from intlower.kernels.table import (
 
 def entry_signature(isa: Isa, input_bytes: int, output_bytes: int) -> Any:
     """Return the Numba signature of entries for an instruction set and widths of codes."""
-    codes = {1: types.uint8, 2: types.uint16}
+    codes = {1: types.uint8, 2: types.uint16, 4: types.uint32}
     return types.void(
         IsaType(isa),
         types.CPointer(types.int64),

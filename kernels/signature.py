@@ -15,6 +15,7 @@ class ElementType(enum.Enum):
     INT16 = "s16"
     UINT16 = "u16"
     INT32 = "s32"
+    FLOAT16 = "f16"
 
     @property
     def dtype_name(self) -> str:
@@ -27,11 +28,16 @@ class ElementType(enum.Enum):
 
     @property
     def limits(self) -> tuple[int, int]:
-        """The least and the greatest value that the type stores.
+        """The least and the greatest integer that the type stores.
+
+        Raises:
+            TypeError: it stores no integers.
 
         >>> ElementType.INT8.limits
         (-128, 127)
         """
+        if self is ElementType.FLOAT16:
+            raise TypeError("float16 codes are not integers")
         bits = int(self.value[1:])
         return (
             (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
@@ -129,7 +135,7 @@ OPERATORS: dict[str, OperatorSchema] = {
 }
 
 _NAME = re.compile(
-    r"(?P<operator>[a-z0-9_]+?)(?P<types>(?:_[su](?:8|16|32)c?)+)"
+    r"(?P<operator>[a-z0-9_]+?)(?P<types>(?:_(?:[su](?:8|16|32)|f16)c?)+)"
     r"(?:__(?P<requantize>f32even|mul31double|mul31single))?(?:__(?P<variant>[a-z0-9]+))?"
 )
 

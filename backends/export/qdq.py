@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from intlower.backends.export.qdq_graph import QdqGraph, to_unsigned
+from intlower.compiler.grids import uniform
 from intlower.compiler.program import Instruction, IntegerProgram, Tensor
 from intlower.kernels.signature import ElementType
 
@@ -194,7 +195,7 @@ def _write_clamp(
     name: str,
 ) -> None:
     """Write a limit of reals to those of the codes low and high: Relu, Clip, or Max and Min where channels differ."""
-    grid = tensor.grid
+    grid = uniform(tensor.grid, tensor.name)
     if (low == grid.zero_point).all() and (high >= grid.element.limits[1]).all():
         writer.add("Relu", [source], clamped)
         return
@@ -232,13 +233,14 @@ def _write_weights(
 
     The bias is in units of input scale times weight scale, as QLinearConv takes it.
     """
-    grid = instruction.weight_grid
-    assert grid is not None  # the schema of weighted kernels proves it
+    assert instruction.weight_grid is not None  # the schema of weighted kernels proves it
+    grid = uniform(instruction.weight_grid, instruction.name)
+    source = uniform(program.tensors[instruction.inputs[0]].grid, instruction.inputs[0])
     outputs = len(instruction.constants["bias"].array)
     zero_point = np.array(grid.zero_point, grid.dtype)
     if grid.axis is not None:
         zero_point = np.full(outputs, zero_point)
-    bias_scale = program.tensors[instruction.inputs[0]].grid.scale.array * grid.scale.array
+    bias_scale = source.scale.array * grid.scale.array
     return [
         writer.dequantized_constant(
             f"{instruction.name}/weights",
@@ -265,7 +267,7 @@ def _write_average_pool(
     )
     multiplier = instruction.constants["multiplier"].array.astype(np.float64)
     scale = np.ldexp(multiplier, -instruction.constants["shift"].array)
-    ratio = float(source.grid.scale.array) / float(target.grid.scale.array)
+    ratio = uniform(source.grid, source.name).step / uniform(target.grid, target.name).step
     area = math.prod(kernel.tolist())
     # 1 where a window divides by its area, area / count where it divides by a count of its own.
     share = scale * area / ratio

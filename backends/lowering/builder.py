@@ -13,7 +13,7 @@ from intlower.backends.lowering.encodings import Encodings
 from intlower.compiler.constant import Constant
 from intlower.compiler.errors import UnsupportedByTarget
 from intlower.compiler.graph import Graph, Node
-from intlower.compiler.grids import UniformGrid
+from intlower.compiler.grids import UniformGrid, uniform
 from intlower.compiler.moments import ValueMoments
 from intlower.compiler.operators import Activation, Shape, activation_bounds
 from intlower.compiler.program import Attribute, HostStep, Instruction, Tensor
@@ -54,7 +54,7 @@ class ProgramBuilder:
 
     def grid(self, name: str) -> UniformGrid:
         """Return the grid of a tensor that exists."""
-        return self.tensors[name].grid
+        return uniform(self.tensors[name].grid, name)
 
     def shape(self, name: str) -> Shape:
         """Return the shape of a tensor that exists."""

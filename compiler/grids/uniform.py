@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,6 +31,8 @@ class UniformGrid:
         rounding: how a real number between two levels becomes a code.
         axis: the channel axis, None where one scale serves the tensor.
     """
+
+    kind: ClassVar[str] = "uniform"
 
     scale: Constant
     zero_point: int
@@ -95,6 +97,50 @@ class UniformGrid:
         """Return the real numbers of codes, in float32."""
         q = np.asarray(codes).astype(np.int32)
         return (q - np.int32(self.zero_point)).astype(np.float32) * self._scale_for(q.ndim)
+
+    def fits(self, shape: tuple[int | None, ...]) -> bool:
+        """Whether the grid has one scale, or one for each channel of a tensor of this shape."""
+        return self.axis is None or (
+            0 <= self.axis < len(shape) and self.scale.array.shape == (shape[self.axis],)
+        )
+
+    def misfit(self, codes: NDArray[Any]) -> str:
+        """Return which codes lie outside the grid's limits, in words; empty where none does."""
+        if self.limits == self.element.limits or not codes.size:
+            return ""
+        least, greatest = int(codes.min()), int(codes.max())
+        if least >= self.minimum and greatest <= self.maximum:
+            return ""
+        return f"takes codes {self.minimum}..{self.maximum}, not {least}..{greatest}"
+
+    def random_codes(
+        self, generator: np.random.Generator, shape: tuple[int, ...], extreme: bool
+    ) -> NDArray[Any]:
+        """Return random codes: all alike likely, or only the two extremes."""
+        if extreme:
+            return generator.choice(np.array(self.limits, self.dtype), shape)
+        return generator.integers(*self.limits, shape, dtype=self.dtype, endpoint=True)
+
+    @property
+    def step(self) -> float:
+        """The scale (of the widest channel)."""
+        return float(self.scale.array.max())
+
+    def numbers(self) -> dict[str, Any]:
+        """Return scale and zero point."""
+        return {"scale": self.scale.array.tolist(), "zero_point": self.zero_point}
+
+    def document(self) -> dict[str, Any]:
+        """Return the grid as JSON. A scale is the shortest decimal of its double, which gives the same float32 again."""
+        return {
+            "kind": self.kind,
+            "dtype": self.element.dtype_name,
+            **self.numbers(),
+            "minimum": self.minimum,
+            "maximum": self.maximum,
+            "rounding": self.rounding.value,
+            "axis": self.axis,
+        }
 
     @property
     def real_limits(self) -> tuple[float, float]:

@@ -28,8 +28,8 @@ from intlower.kernels.signature import ElementType
 
 
 def binary_offset(element: ElementType) -> int:
-    """Return what the engine adds to a code, so that the least is 0."""
-    return -element.limits[0]
+    """Return what the engine adds to a code, so that the least is 0; a float's bits it takes as they are."""
+    return 0 if element is ElementType.FLOAT16 else -element.limits[0]
 
 
 class Constants:
@@ -211,9 +211,7 @@ class RowWriter:
         self.copy(
             name,
             *ends(staged),
-            flip=binary_offset(self.program.tensors[name].grid.element)
-            if self.program.tensors[name].grid.element.limits[0] < 0
-            else 0,
+            flip=binary_offset(self.program.tensors[name].grid.element),
         )
         return offset, size
 

@@ -161,8 +161,7 @@ def compile_model(
         minimum, maximum = grid.real_limits
         inputs[name] = {
             "dtype": str(grid.dtype),
-            "scale": float(grid.scale.array),
-            "zero_point": grid.zero_point,
+            **grid.numbers(),
             "minimum": minimum,
             "maximum": maximum,
         }

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from intlower.commands.options import examples, output_options
-from intlower.terminal import print_json, print_table, print_warning
+from intlower.terminal import print_json, print_line, print_table, print_warning
 
 
 @click.command(
@@ -21,8 +21,9 @@ def targets(name: str | None, as_json: bool) -> None:
 
     Every rule says whether it is a public fact, with its source, or our definition, with the reason.
     """
-    from intlower.compiler.discovery import load_target, target_names
+    from intlower.compiler.discovery import load_family, load_target, target_names
     from intlower.compiler.errors import TargetError
+    from intlower.compiler.target import TargetFamily
 
     if name is None:
         specs, failures = [], []
@@ -35,9 +36,7 @@ def targets(name: str | None, as_json: bool) -> None:
             {
                 "name": spec.name,
                 "title": spec.title,
-                "activations": spec.activations.describe(),
-                "weights": spec.weights.describe(),
-                "requantize": spec.requantize.value,
+                **spec.summary(),
             }
             for spec in specs
         ]
@@ -50,6 +49,8 @@ def targets(name: str | None, as_json: bool) -> None:
             print_warning(failure["message"], failure["hint"])
         return
     spec = load_target(name).spec
+    family = load_family(name.partition(":")[0])
+    options = family.options if isinstance(family, TargetFamily) else ()
     contract: list[dict[str, Any]] = [
         {
             "field": field,
@@ -60,10 +61,23 @@ def targets(name: str | None, as_json: bool) -> None:
         for field, value, provenance in spec.contract()
     ]
     if as_json:
-        print_json({"name": spec.name, "title": spec.title, "contract": contract})
+        choices = [{"name": o.name, "values": o.values, "meaning": o.meaning} for o in options]
+        print_json(
+            {
+                "name": spec.name,
+                "title": spec.title,
+                "options": choices,
+                "contract": contract,
+            }
+        )
     else:
         print_table(
             ("field", "value", "status", "source"),
             [list(row.values()) for row in contract],
             title=f"{spec.name}: {spec.title}",
         )
+        for option in options:
+            values = ", ".join(option.values)
+            print_line(
+                f"option {option.name}: {values} (the first unless stated); {option.meaning}"
+            )
