@@ -16,6 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.kernels import numerics
+from intlower.kernels.reference_log import (
+    linear_add,
+    linear_average_pool,
+    linear_clamp,
+    log_conv2d,
+    log_decode,
+    log_encode,
+    log_gemm,
+)
 from intlower.kernels.reference_movement import (
     concat,
     max_pool,
@@ -338,4 +347,11 @@ _REFERENCES: dict[str, Callable[..., Codes]] = {
     "slice": slice_,
     "reshape": reshape,
     "softmax": softmax,
+    "log_conv2d": log_conv2d,
+    "log_gemm": log_gemm,
+    "log_encode": log_encode,
+    "log_decode": log_decode,
+    "linear_add": linear_add,
+    "linear_average_pool": linear_average_pool,
+    "linear_clamp": linear_clamp,
 }
