@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from numba.extending import register_jitable
 
-from intlower.kernels import numerics
+from intlower.kernels import numerics, numerics_log
 
+clamp = register_jitable(numerics.clamp)
 shift_half_up = register_jitable(numerics.shift_half_up)
 shift_half_away = register_jitable(numerics.shift_half_away)
 shift_half_even = register_jitable(numerics.shift_half_even)
@@ -21,3 +22,7 @@ scale_double_rounding = register_jitable(numerics.scale_double_rounding)
 scale_single_rounding = register_jitable(numerics.scale_single_rounding)
 sum_double_rounding = register_jitable(numerics.sum_double_rounding)
 divide_half_up = register_jitable(numerics.divide_half_up)
+read_out_narrow = register_jitable(numerics_log.read_out_narrow)
+read_out_wide = register_jitable(numerics_log.read_out_wide)
+add_saturating = register_jitable(numerics_log.add_saturating)
+divide_half_away = register_jitable(numerics_log.divide_half_away)

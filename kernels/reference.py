@@ -16,15 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.kernels import numerics
-from intlower.kernels.reference_log import (
-    linear_add,
-    linear_average_pool,
-    linear_clamp,
-    log_conv2d,
-    log_decode,
-    log_encode,
-    log_gemm,
-)
+from intlower.kernels.reference_log import LOG_REFERENCES
 from intlower.kernels.reference_movement import (
     concat,
     max_pool,
@@ -347,11 +339,5 @@ _REFERENCES: dict[str, Callable[..., Codes]] = {
     "slice": slice_,
     "reshape": reshape,
     "softmax": softmax,
-    "log_conv2d": log_conv2d,
-    "log_gemm": log_gemm,
-    "log_encode": log_encode,
-    "log_decode": log_decode,
-    "linear_add": linear_add,
-    "linear_average_pool": linear_average_pool,
-    "linear_clamp": linear_clamp,
+    **LOG_REFERENCES,
 }

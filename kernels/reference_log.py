@@ -5,6 +5,7 @@ Codes are logarithmic, linear numbers int32 with 12 fraction bits. Bits of a cod
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -252,3 +253,14 @@ def _read_out(
     linear = rule(total, mantissa, shift)
     low, high = (limit.astype(np.int64).reshape(shape) for limit in (minimum, maximum))
     return stored(key.output, linear, low, high)
+
+
+LOG_REFERENCES: dict[str, Callable[..., Codes]] = {
+    "log_conv2d": log_conv2d,
+    "log_gemm": log_gemm,
+    "log_encode": log_encode,
+    "log_decode": log_decode,
+    "linear_add": linear_add,
+    "linear_average_pool": linear_average_pool,
+    "linear_clamp": linear_clamp,
+}
