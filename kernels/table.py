@@ -32,7 +32,7 @@ from __future__ import annotations
     LENGTH,  # elements, for elementwise kernels
     SECOND_INPUT,  # ADD: byte offset in the arena
     RULE,  # index of the requantization in `RULES`
-    MULTIPLIER,  # byte offset of int32 constants
+    MULTIPLIER,  # byte offset of int32 constants; F32BIAS: of the biases that are added in single precision
     SHIFT,  # byte offset of int32 constants
     SCALE,  # byte offset of float32 constants: multiplier / 2**shift
     LOW,  # byte offset of int32 constants (DENSE, DEPTHWISE), else a number: minimum - zero point
@@ -88,4 +88,4 @@ OUTPUT_STRIDES = INPUT_STRIDES + LOOPS
 COLUMNS = 73
 
 # Requantization rules, in column RULE.
-F32EVEN, MUL31DOUBLE, MUL31SINGLE = range(3)
+F32EVEN, MUL31DOUBLE, MUL31SINGLE, F32BIAS, POWERUP, POWERAWAY, POWEREVEN = range(7)

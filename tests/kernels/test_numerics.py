@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from intlower.kernels import numerics
+from intlower.kernels import numerics, numerics_sums
 from intlower.kernels.numerics import Rounding
 
 INT32 = st.integers(-(1 << 31), (1 << 31) - 1)
@@ -130,7 +130,7 @@ def test_sum_float32_rounds_both_products_and_their_sum(
         to_single(a * Fraction(mantissas[0], 1 << shifts[0])),
         to_single(b * Fraction(mantissas[1], 1 << shifts[1])),
     ]
-    result = numerics.sum_float32(a, mantissas[0], shifts[0], b, mantissas[1], shifts[1])
+    result = numerics_sums.sum_float32(a, mantissas[0], shifts[0], b, mantissas[1], shifts[1])
     assert result == round(to_single(sum(products, Fraction(0))))
     scales = [
         np.float32(np.ldexp(float(m), -s)) for m, s in zip(mantissas, shifts, strict=True)
@@ -183,7 +183,7 @@ def test_sum_double_rounding_is_three_scalings(
         return half_away(Fraction(first, 1 << (shifts[stage] - 31)))
 
     expected = scaled(scaled(codes[0] << 20, 0) + scaled(codes[1] << 20, 1), 2)
-    result = numerics.sum_double_rounding(
+    result = numerics_sums.sum_double_rounding(
         codes[0],
         multipliers[0],
         shifts[0],

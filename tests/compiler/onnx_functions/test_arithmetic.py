@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 
 from intlower.compiler.onnx_functions import arithmetic
 from intlower.compiler.onnx_functions.body import DOMAIN, OPSET, Body, Value
-from intlower.kernels import numerics
+from intlower.kernels import numerics, numerics_sums
 from intlower.kernels.signature import Requantize
 
 pytestmark = pytest.mark.crosscheck
@@ -155,7 +155,7 @@ def test_sum_float32_equals_the_specification(optimize: bool) -> None:
     shift_a = generator.integers(1, 62, count, endpoint=True)
     shift_b = np.clip(shift_a + generator.integers(-14, 14, count, endpoint=True), 1, 62)
     arguments = (a, multiplier_a, shift_a, b, multiplier_b, shift_b)
-    assert np.array_equal(run(*arguments), numerics.sum_float32(*arguments))
+    assert np.array_equal(run(*arguments), numerics_sums.sum_float32(*arguments))
 
 
 @pytest.mark.parametrize("optimize", [True, False])
@@ -170,7 +170,7 @@ def test_sum_double_rounding_equals_the_specification_for_every_pair_of_codes(
         multiplier = multipliers(generator, 31, 3)
         shift = generator.integers(31, 62, 3, endpoint=True)
         shift[:2] = generator.integers(31, 40, 2)
-        expected = numerics.sum_double_rounding(
+        expected = numerics_sums.sum_double_rounding(
             a, multiplier[0], shift[0], b, multiplier[1], shift[1], multiplier[2], shift[2], 20
         )
         assert np.array_equal(run(a, b, multiplier, shift, 20), expected)
