@@ -6,6 +6,7 @@ from intlower.backends.uniform import UNIFORM_OPERATORS, UniformTarget
 from intlower.compiler.grids import UniformSpec
 from intlower.compiler.spec import (
     AccumulatorSpec,
+    MultiplierSpec,
     SoftmaxRule,
     TargetSpec,
     our_definition,
@@ -37,6 +38,7 @@ TARGET = UniformTarget(
         accumulator=AccumulatorSpec(bits=32),
         requantize=Requantize.MUL31DOUBLE,
         rescale=Requantize.MUL31SINGLE,
+        multipliers=MultiplierSpec(),
         average_pool="exact int32 sum, one 31-bit multiplier for s_x / (s_y * count), equation (12)",
         addition="fixed point with 20 fraction bits, equation (13)",
         concatenation="each input rescaled to the output's grid, equation (12)",
@@ -54,6 +56,7 @@ TARGET = UniformTarget(
             "rescale": our_definition(
                 "one rounding: small integers rounded twice would be off by up to a step, one-sided"
             ),
+            "multipliers": our_definition("31 bits, TFLite's public choice"),
             "average_pool": our_definition(_UNPUBLISHED),
             "addition": our_definition(f"TFLite's public rule; {_UNPUBLISHED}"),
             "concatenation": our_definition(_UNPUBLISHED),

@@ -6,6 +6,7 @@ from intlower.backends.uniform import UNIFORM_OPERATORS, UniformTarget
 from intlower.compiler.grids import UniformSpec
 from intlower.compiler.spec import (
     AccumulatorSpec,
+    MultiplierSpec,
     SoftmaxRule,
     TargetSpec,
     our_definition,
@@ -29,6 +30,7 @@ TARGET = UniformTarget(
         accumulator=AccumulatorSpec(bits=32),
         requantize=Requantize.F32EVEN,
         rescale=Requantize.F32EVEN,
+        multipliers=MultiplierSpec(),
         average_pool="exact int32 sum, one single-precision multiply by s_x / (s_y * count), ties to even",
         addition="single precision, both products and the sum rounded, ties to even, equation (9)",
         concatenation="each input rescaled to the output's scale",
@@ -55,6 +57,7 @@ TARGET = UniformTarget(
                 "QLinearConv, which reads the same Q/DQ file. An engine may differ by 1 step"
             ),
             "rescale": our_definition("as the convolution's epilogue"),
+            "multipliers": our_definition("single precision, as `requantize`"),
             "average_pool": our_definition(
                 "the precision inside TensorRT's pooling is not published"
             ),

@@ -126,7 +126,10 @@ class _Checker:
 
     @property
     def multiplier_limit(self) -> int:
-        return (1 << 24) - 1 if self.kernel.requantize is Requantize.F32EVEN else (1 << 31) - 1
+        rule = self.kernel.requantize
+        if rule is not None and rule.power_of_two:
+            return 1 << 30
+        return (1 << 24) - 1 if rule is not None and rule.single_precision else (1 << 31) - 1
 
     def reach(self, zero_point: int) -> int:
         """The greatest magnitude of an input code less its zero point."""
@@ -150,9 +153,22 @@ class _Checker:
             if size > LARGEST_TENSOR:
                 raise self.error(f"pads {tuple(pads)} make a larger tensor than is allowed")
 
+    @property
+    def least_shift(self) -> int:
+        rule = self.kernel.requantize
+        return 0 if rule is not None and rule.power_of_two else 1
+
+    def powers(self, multiplier: NDArray[Any]) -> None:
+        """Prove that the multipliers of a POWER rule are powers of two."""
+        rule = self.kernel.requantize
+        if rule is None or not rule.power_of_two:
+            return
+        if np.any(multiplier < 1) or np.any(multiplier & (multiplier - 1)):
+            raise self.error(f"{rule.value} multiplies by powers of two only")
+
     def scales(self, shape: tuple[int, ...]) -> None:
-        self.array("multiplier", "int32", shape, 0, self.multiplier_limit)
-        self.array("shift", "int32", shape, 1, 62)
+        self.powers(self.array("multiplier", "int32", shape, 0, self.multiplier_limit))
+        self.array("shift", "int32", shape, self.least_shift, 62)
 
     def window(self) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int, int, int]]:
         kernel = self.numbers("kernel_shape", 2, 1, LARGEST_TENSOR)
@@ -185,6 +201,10 @@ def _weighted(checker: _Checker, outputs: int) -> None:
         *(limit - zero_point for limit in checker.kernel.activation.limits),
     )
     bias = checker.constants["bias"].astype(np.int64)
+    if checker.kernel.requantize is Requantize.F32BIAS and np.any(
+        bias.astype(np.float32).astype(np.int64) != bias
+    ):
+        raise checker.error("single precision does not hold its biases")
     bound = np.maximum(highest + np.maximum(bias, 0), -lowest - np.minimum(bias, 0))
     checker.accumulator(bound, checker.constants["shift"])
 
@@ -216,12 +236,29 @@ def _gemm(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     return (x[0], weights.shape[0])
 
 
+# How many multipliers and shifts a sum takes, and the least of its shifts; the POWER rules: two, one, 0.
+_SUM_STAGES = {
+    Requantize.F32EVEN: (2, 2),
+    Requantize.F32BIAS: (2, 2),
+    Requantize.MUL31DOUBLE: (3, 3),
+    Requantize.MUL31SINGLE: (2, 3),
+}
+_LEAST_SUM_SHIFT = {
+    Requantize.F32EVEN: 1,
+    Requantize.F32BIAS: 1,
+    Requantize.MUL31DOUBLE: 31,
+}
+
+
 def _add(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
-    double = checker.kernel.requantize is not Requantize.F32EVEN
-    stages = 3 if double else 2
-    checker.numbers("multiplier", stages, 0, checker.multiplier_limit)
-    shifts = checker.numbers("shift", stages, 31 if double else 1, 62)
-    if not double and abs(shifts[0] - shifts[1]) > 14:
+    rule = checker.kernel.requantize
+    assert rule is not None  # the key proves it
+    double = rule is Requantize.MUL31DOUBLE
+    multipliers, stages = _SUM_STAGES.get(rule, (2, 1))
+    factors = checker.numbers("multiplier", multipliers, 0, checker.multiplier_limit)
+    checker.powers(np.array(factors))
+    shifts = checker.numbers("shift", stages, _LEAST_SUM_SHIFT.get(rule, 0), 62)
+    if rule.single_precision and abs(shifts[0] - shifts[1]) > 14:
         raise checker.error(f"shifts {shifts} lie further apart than equation (9) allows")
     left_shift = checker.number("left_shift", 0, 20 if double else 0)
     for zero_point in checker.numbers(
@@ -252,8 +289,8 @@ def _average_pool(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
 
 
 def _requantize(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
-    checker.number("multiplier", 0, checker.multiplier_limit)
-    shift = checker.number("shift", 1, 62)
+    checker.powers(np.array(checker.number("multiplier", 0, checker.multiplier_limit)))
+    shift = checker.number("shift", checker.least_shift, 62)
     checker.zero_points()
     checker.clamp_range()
     zero_point = checker.number("input_zero_point", *checker.kernel.activation.limits)

@@ -39,7 +39,7 @@ from intlower.kernels.table import (
     LENGTH,
     LOW,
     MAGNITUDES,
-    MULTIPLIER,
+    MANTISSA,
     OUTPUT,
     OUTPUT_BYTES,
     OUTPUT_CHANNELS,
@@ -47,8 +47,8 @@ from intlower.kernels.table import (
     OUTPUT_WIDTH,
     PAD_LEFT,
     PAD_TOP,
+    READ_OUT_SHIFT,
     SECOND_INPUT,
-    SHIFT,
     STRIDE_X,
     STRIDE_Y,
     TABLE,
@@ -204,7 +204,7 @@ def read_out_channels(
         outputs: the arena as linear numbers.
         target: where they begin.
     """
-    mantissa, shift = row[MULTIPLIER], row[SHIFT]
+    mantissa, shift = row[MANTISSA], row[READ_OUT_SHIFT]
     low, high = row[LOW] // 4 + channel, row[HIGH] // 4 + channel
     for c in range(count):
         i = np.uint64(c)

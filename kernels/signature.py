@@ -54,13 +54,31 @@ class Requantize(enum.Enum):
     ============  ==========================================================  ==========
     F32EVEN       one IEEE single-precision multiply, ties to even            (8), (9)
     MUL31DOUBLE   Q31 multiplier, two roundings (gemmlowp)                    (11), (13)
-    MUL31SINGLE   Q31 multiplier, one rounding, ties up                       (12), (13)
+    MUL31SINGLE   multiplier of up to 31 bits, one rounding, ties up          (12), (17)
+    F32BIAS       as F32EVEN, the bias added in single precision              (15), (9)
+    POWERUP       power of two, ties up                                       (16), (18)
+    POWERAWAY     power of two, ties away from zero                           (16), (18)
+    POWEREVEN     power of two, ties to even                                  (16), (18)
     ============  ==========================================================  ==========
     """
 
     F32EVEN = "f32even"
     MUL31DOUBLE = "mul31double"
     MUL31SINGLE = "mul31single"
+    F32BIAS = "f32bias"
+    POWERUP = "powerup"
+    POWERAWAY = "poweraway"
+    POWEREVEN = "powereven"
+
+    @property
+    def single_precision(self) -> bool:
+        """Whether it scales by a float32."""
+        return self in (Requantize.F32EVEN, Requantize.F32BIAS)
+
+    @property
+    def power_of_two(self) -> bool:
+        """Whether it scales by powers of two only."""
+        return self in (Requantize.POWERUP, Requantize.POWERAWAY, Requantize.POWEREVEN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +178,9 @@ OPERATORS: dict[str, OperatorSchema] = {
 
 _NAME = re.compile(
     r"(?P<operator>[a-z0-9_]+?)(?P<types>(?:_(?:[su](?:8|16|32)|f16)c?)+)"
-    r"(?:__(?P<requantize>f32even|mul31double|mul31single))?(?:__(?P<variant>[a-z0-9]+))?"
+    r"(?:__(?P<requantize>"
+    + "|".join(rule.value for rule in Requantize)
+    + r"))?(?:__(?P<variant>[a-z0-9]+))?"
 )
 
 

@@ -38,8 +38,8 @@ from __future__ import annotations
     LENGTH,  # elements, for elementwise kernels
     SECOND_INPUT,  # ADD: byte offset in the arena
     RULE,  # index of the requantization in `RULES`
-    MULTIPLIER,  # byte offset of int32 constants; LOG_DENSE, LOG_DEPTHWISE: the read-out's mantissa
-    SHIFT,  # byte offset of int32 constants; LOG_DENSE, LOG_DEPTHWISE: the read-out's shift
+    MULTIPLIER,  # byte offset of int32 constants; F32BIAS: of the biases that are added in single precision
+    SHIFT,  # byte offset of int32 constants
     SCALE,  # byte offset of float32 constants: multiplier / 2**shift
     LOW,  # byte offset of int32 constants (DENSE, DEPTHWISE), else a number: minimum - zero point
     HIGH,  # alike
@@ -85,14 +85,16 @@ from __future__ import annotations
     INNER,  # SOFTMAX: product of those after it
     VALUE,  # FILL: the code; COPY: what to XOR with each code; SOFTMAX: the code of 1; LOG_ENCODE: negative threshold
     MAGNITUDES,  # LOG_*: how many magnitudes a code can have
-) = range(56)
+    MANTISSA,  # LOG_DENSE, LOG_DEPTHWISE: of the read-out
+    READ_OUT_SHIFT,  # LOG_DENSE, LOG_DEPTHWISE
+) = range(58)
 
 # COPY: sizes, input strides and output strides (in elements) of six loops, outermost first.
 LOOPS = 6
-SIZES = 56
+SIZES = 58
 INPUT_STRIDES = SIZES + LOOPS
 OUTPUT_STRIDES = INPUT_STRIDES + LOOPS
-COLUMNS = 74
+COLUMNS = 76
 
 # Requantization rules, in column RULE.
-F32EVEN, MUL31DOUBLE, MUL31SINGLE = range(3)
+F32EVEN, MUL31DOUBLE, MUL31SINGLE, F32BIAS, POWERUP, POWERAWAY, POWEREVEN = range(7)

@@ -80,10 +80,18 @@ class _Operators(ProgramBuilder):
             if tensor.shape == self.shape(x) and tensor.grid.element is activation
         ]
         zero_points = self.zero_point(activation), self.zero_point(activation)
-        if self.requantize is Requantize.F32EVEN:
+        if self.requantize.power_of_two:
+            multiplier: tuple[int, ...] = (1 << self.integer(0, 9), 1 << self.integer(0, 9))
+            shift: tuple[int, ...] = (self.integer(0, 12),)
+            left_shift = 0
+        elif self.requantize is Requantize.MUL31SINGLE:
+            multiplier = (self.integer(0, (1 << 31) - 1), self.integer(0, (1 << 31) - 1))
+            shift = (self.integer(0, 30), self.integer(0, 30), self.integer(0, 10))
+            left_shift = 0
+        elif self.requantize.single_precision:
             multiplier = tuple(self.integer(1 << 23, (1 << 24) - 1) for _ in range(2))
             base = self.integer(1, 48)
-            shift: tuple[int, ...] = (base + self.integer(0, 14), base + self.integer(0, 14))
+            shift = (base + self.integer(0, 14), base + self.integer(0, 14))
             if self.draw(st.booleans()):
                 shift = self.integer(21, 25), self.integer(21, 25)
             left_shift = 0

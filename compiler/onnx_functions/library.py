@@ -40,7 +40,11 @@ _MEANINGS = {
 _ROUNDINGS = {
     Requantize.F32EVEN: "one IEEE single-precision multiply, ties to even, in integers",
     Requantize.MUL31DOUBLE: "31-bit multiplier rounded half up, then a shift rounded half away from zero",
-    Requantize.MUL31SINGLE: "31-bit multiplier and shift, rounded half up once",
+    Requantize.MUL31SINGLE: "multiplier of up to 31 bits and shift, rounded half up",
+    Requantize.F32BIAS: "bias and scale in IEEE single precision, ties to even, in integers",
+    Requantize.POWERUP: "a power of two, rounded half up",
+    Requantize.POWERAWAY: "a power of two, rounded half away from zero",
+    Requantize.POWEREVEN: "a power of two, rounded half to even",
 }
 
 
@@ -88,7 +92,4 @@ def _description(key: KernelKey) -> str:
         meaning += ", one scale per channel"
     if key.requantize is None:
         return f"{meaning}."
-    rule = key.requantize
-    if key.operator == "add" and rule is Requantize.MUL31SINGLE:
-        rule = Requantize.MUL31DOUBLE  # a sum has one Q31 rule, equation (13)
-    return f"{meaning}; requantized to {key.output.dtype_name}: {_ROUNDINGS[rule]}."
+    return f"{meaning}; requantized to {key.output.dtype_name}: {_ROUNDINGS[key.requantize]}."

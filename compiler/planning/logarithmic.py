@@ -56,8 +56,8 @@ def write_log_products(writer: RowWriter, instruction: Instruction) -> None:
         t.GROUPS: groups,
         t.DEPTH: depth,
         t.MAGNITUDES: layout.magnitudes,
-        t.MULTIPLIER: number(attributes["mantissa"]),
-        t.SHIFT: number(attributes["shift"]),
+        t.MANTISSA: number(attributes["mantissa"]),
+        t.READ_OUT_SHIFT: number(attributes["shift"]),
         t.LOW: writer.constants.add(constants["minimum"], "int32"),
         t.HIGH: writer.constants.add(constants["maximum"], "int32"),
         t.BIAS: writer.constants.add(

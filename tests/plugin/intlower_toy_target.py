@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from intlower.backends.uniform import UNIFORM_OPERATORS, UniformTarget
 from intlower.compiler.grids import UniformSpec
-from intlower.compiler.spec import AccumulatorSpec, SoftmaxRule, TargetSpec, our_definition
+from intlower.compiler.spec import (
+    AccumulatorSpec,
+    MultiplierSpec,
+    SoftmaxRule,
+    TargetSpec,
+    our_definition,
+)
 from intlower.kernels.numerics import Rounding
 from intlower.kernels.signature import Requantize
 
@@ -23,6 +29,7 @@ TARGET = UniformTarget(
         accumulator=AccumulatorSpec(bits=24),
         requantize=Requantize.MUL31SINGLE,
         rescale=Requantize.MUL31SINGLE,
+        multipliers=MultiplierSpec(),
         average_pool="exact sum, one 31-bit multiplier for s_x / (s_y * count), equation (12)",
         addition="fixed point with 20 fraction bits, equation (13)",
         concatenation="each input rescaled to the output's scale, equation (12)",
@@ -37,6 +44,7 @@ TARGET = UniformTarget(
                 "accumulator",
                 "requantize",
                 "rescale",
+                "multipliers",
                 "average_pool",
                 "addition",
                 "concatenation",
