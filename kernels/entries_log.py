@@ -51,9 +51,7 @@ def log_dense_entry(
     weights = constants.view(np.int16)
     numbers = constants.view(np.int64)
     limits = constants.view(np.int32)
-    log_dense(
-        row, inputs, outputs, sums, weights, numbers, limits, scratch, thread, threads
-    )
+    log_dense(row, inputs, outputs, sums, weights, numbers, limits, scratch, thread, threads)
 
 
 def log_depthwise_entry(

@@ -135,7 +135,9 @@ def log_dense(
                                 i = np.uint64(o)
                                 accumulators[a + i] -= numbers[k + np.uint64(weights[w + i])]
             d = target + pixel * row[OUTPUT_CHANNELS] + group * columns
-            read_out_channels(row, accumulators, a, limits, group * columns, columns, outputs, d)
+            read_out_channels(
+                row, accumulators, a, limits, group * columns, columns, outputs, d
+            )
 
 
 @part

@@ -72,7 +72,7 @@ def log_conv2d(
     )
     outputs, depth, *kernel = weights.shape
     patches = windows(padded, (kernel[0], kernel[1]), strides, dilations)
-    samples, channels, height, width = patches.shape[:4]
+    samples, _, height, width = patches.shape[:4]
     table = _product_table(mantissas, layout, product_shift)
     accumulator = np.zeros((samples, groups, outputs // groups, height, width), np.int64)
     grouped = patches.reshape(samples, groups, 1, depth, height, width, *kernel)
@@ -192,9 +192,7 @@ def linear_average_pool(
         maximum: greatest output.
     """
     top, left, bottom, right = pads
-    padded = np.pad(
-        codes.astype(np.int64), ((0, 0), (0, 0), (top, bottom), (left, right))
-    )
+    padded = np.pad(codes.astype(np.int64), ((0, 0), (0, 0), (top, bottom), (left, right)))
     total = windows(padded, kernel_shape, strides, (1, 1)).sum(axis=(-2, -1))
     mean = numerics_log.divide_half_away(total, counts.astype(np.int64))
     return stored(key.output, mean, minimum, maximum)
@@ -214,7 +212,10 @@ def magnitude_of(codes: Codes, layout: LogFormat) -> NDArray[np.int64]:
 def sign_of(codes: Codes, layout: LogFormat) -> NDArray[np.int64]:
     """Return 1, -1, and 0 for exact zero."""
     masked = codes.astype(np.int64) & (layout.codes - 1)
-    return np.sign(np.where(masked < layout.magnitudes, 1, layout.magnitudes - masked))
+    sign: NDArray[np.int64] = np.sign(
+        np.where(masked < layout.magnitudes, 1, layout.magnitudes - masked)
+    )
+    return sign
 
 
 def bias_of(low: Codes, high: Codes) -> NDArray[np.int64]:

@@ -253,7 +253,11 @@ class KernelKey:
             raise ValueError(f"not a kernel name: {name!r}")
         types = match["types"].lstrip("_").split("_")
         schema = OPERATORS.get(match["operator"])
-        expected = 1 if schema is None else 1 + schema.weighted + (schema.requantized or schema.converts)
+        expected = (
+            1
+            if schema is None
+            else 1 + schema.weighted + (schema.requantized or schema.converts)
+        )
         if schema is None or len(types) != expected:
             raise ValueError(f"not a kernel name: {name!r}")
         weight = types[1] if schema.weighted else None

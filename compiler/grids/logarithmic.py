@@ -206,7 +206,9 @@ def _boundaries(bits: int, z: int) -> tuple[NDArray[np.float64], float, float]:
     what the rule says of every float32.
     """
     layout = FORMATS[bits]
-    inner = [_at_least(2 * (z + k) - 1, layout.step_bits + 1) for k in range(1, layout.magnitudes)]
+    inner = [
+        _at_least(2 * (z + k) - 1, layout.step_bits + 1) for k in range(1, layout.magnitudes)
+    ]
     least = _at_least(z - layout.steps, layout.step_bits)
     negative = _at_least(z + 1 - layout.steps, layout.step_bits)
     if (z + 1) % layout.steps == 0:  # a power of two: the boundary itself is zero's

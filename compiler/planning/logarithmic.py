@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.compiler.planning.columns import number, numbers
-from intlower.compiler.planning.rows import RowWriter, View, binary_offset
+from intlower.compiler.planning.rows import RowWriter, binary_offset
 from intlower.compiler.program import Instruction
 from intlower.kernels import table as t
 from intlower.kernels.numerics_log import LogFormat, format_of
@@ -25,7 +25,8 @@ def write_log_products(writer: RowWriter, instruction: Instruction) -> None:
     layout = format_of(instruction.kernel.activation)
     x, y = writer.view(instruction.inputs[0]), writer.view(instruction.output)
     weights = constants["weights"]
-    groups, sizes = 1, (1, 1, 1, 1)
+    groups = 1
+    sizes: tuple[int, ...] = (1, 1, 1, 1)
     strides, pads, dilations = _NO_WINDOW
     if instruction.kernel.operator == "log_gemm":
         weights = weights[:, :, None, None]
@@ -70,7 +71,9 @@ def write_log_products(writer: RowWriter, instruction: Instruction) -> None:
     indices = _table_indices(weights, layout).reshape(groups, -1, *weights.shape[1:])
     depthwise = groups == x.sizes[0] == outputs and groups > 1
     # [groups, O/groups, C/groups, kh, kw] to [kh, kw, C] or [groups, kh, kw, C/groups, O/groups]
-    packed = indices[:, 0, 0].transpose(1, 2, 0) if depthwise else indices.transpose(0, 3, 4, 2, 1)
+    packed = (
+        indices[:, 0, 0].transpose(1, 2, 0) if depthwise else indices.transpose(0, 3, 4, 2, 1)
+    )
     columns[t.WEIGHTS] = writer.constants.add(packed, "int16")
     (columns[t.ACCUMULATORS],) = writer.scratch(outputs * 8)
     opcode = t.LOG_DEPTHWISE if depthwise else t.LOG_DENSE
@@ -81,7 +84,8 @@ def _table_indices(weights: NDArray[Any], layout: LogFormat) -> NDArray[np.int64
     """Return where in the table of products each weight's own begin: positive, zero, negative ones."""
     starts = np.array([0, 2 * layout.magnitudes - 1, 3 * layout.magnitudes - 1])
     sign = sign_of(weights, layout)
-    return starts[1 - sign] + magnitude_of(weights, layout) * (sign != 0)
+    indices: NDArray[np.int64] = starts[1 - sign] + magnitude_of(weights, layout) * (sign != 0)
+    return indices
 
 
 def write_log_encode(writer: RowWriter, instruction: Instruction) -> None:
