@@ -113,6 +113,7 @@ class Checker:
 
     @property
     def least_shift(self) -> int:
+        """The least shift that the requantization takes."""
         rule = self.kernel.requantize
         return 0 if rule is not None and rule.power_of_two else 1
 

@@ -201,7 +201,8 @@ def linear_average_pool(
 def products(a: Codes, w: Codes, table: NDArray[np.int64], layout: LogFormat) -> Accumulators:
     """Return the signed products of codes, broadcasting: magnitudes add, signs multiply, a zero makes 0."""
     k = magnitude_of(a, layout) + magnitude_of(w, layout)
-    return table[k] * (sign_of(a, layout) * sign_of(w, layout))
+    signed: Accumulators = table[k] * (sign_of(a, layout) * sign_of(w, layout))
+    return signed
 
 
 def magnitude_of(codes: Codes, layout: LogFormat) -> NDArray[np.int64]:
