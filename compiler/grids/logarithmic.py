@@ -27,7 +27,7 @@ from intlower.kernels.signature import ElementType
 
 # Linear numbers reach 2**19 and have steps of 2**-12; a clip outside has no use. Weights may be smaller.
 GREATEST_CLIP_LOG2 = 19
-LEAST_CLIP_LOG2 = -16
+LEAST_CLIP_LOG2 = -15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
