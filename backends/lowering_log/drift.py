@@ -45,9 +45,11 @@ def bias_without_drift(
     source = builder.moments.get(name)
     if source is None:
         return bias
-    producer = builder.graph.producer(name)
+    producer = builder.graph.producers().get(name)
     drift = mean_error(
-        source.before, activation_bounds(None if producer is None else producer.activation), grid
+        source.before,
+        activation_bounds(None if producer is None else producer.activation),
+        grid,
     )
     known = Moments.of(drift, np.zeros_like(drift))
     moments = {name: ValueMoments(before=known, after=known)}
