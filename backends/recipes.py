@@ -29,6 +29,7 @@ class AddPass:
     rewrite: Pass
 
     def __call__(self, recipe: Recipe) -> Recipe:
+        """Return the recipe with the pass."""
         return replace(recipe, passes=(*recipe.passes, self.rewrite))
 
 
