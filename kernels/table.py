@@ -72,7 +72,7 @@ from __future__ import annotations
     OPERAND_BYTES,  # DENSE: width of a packed operand: 2 (pairs) or 1 (fours)
     CENTER,  # DENSE: subtracted from a code when it is packed
     PAD_VALUE,  # DENSE: what a packed padding element holds
-    PANEL,  # DENSE: byte offset of the packed rows in the thread's scratch
+    PANEL,  # DENSE: byte offset of the packed rows in the thread's scratch; LOG_DENSE: of its list of codes
     ACCUMULATORS,  # byte offset of int32 accumulators in the thread's scratch
     TAPS,  # DEPTHWISE_PAIRS: byte offset of int64 constants, from a window's first tap to each tap
     BORDER_TAPS,  # DEPTHWISE_PAIRS: byte offset of int64 in the thread's scratch

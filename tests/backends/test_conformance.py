@@ -14,7 +14,7 @@ from intlower.compiler.crosscheck import random_inputs, verify
 from intlower.compiler.discovery import load_target
 from intlower.compiler.pipeline import compile_model
 
-TARGETS = ("snpe", "tensorrt")
+TARGETS = ("nnie", "nnie:bits=16", "snpe", "tensorrt")
 NETWORKS: tuple[Callable[..., onnx.ModelProto], ...] = (
     networks.conv_bn_relu,
     networks.depthwise_separable,
