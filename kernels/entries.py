@@ -16,6 +16,7 @@ from numba.np.numpy_support import carray
 from intlower.kernels.dense import dense
 from intlower.kernels.depthwise import depthwise, depthwise_pairs
 from intlower.kernels.elementwise import add, softmax
+from intlower.kernels.entries_half import HALF_ENTRIES
 from intlower.kernels.isa import Isa, IsaType
 from intlower.kernels.movement import copy_codes, fill_codes, look_up
 from intlower.kernels.pooling import average_pool, max_pool
@@ -278,4 +279,5 @@ ENTRIES = {
     COPY: copy_entry,
     FILL: fill_entry,
     SOFTMAX: softmax_entry,
+    **HALF_ENTRIES,
 }

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.kernels import numerics
+from intlower.kernels.reference_half import HALF_REFERENCES
 from intlower.kernels.reference_movement import (
     concat,
     max_pool,
@@ -338,4 +339,5 @@ _REFERENCES: dict[str, Callable[..., Codes]] = {
     "slice": slice_,
     "reshape": reshape,
     "softmax": softmax,
+    **HALF_REFERENCES,
 }

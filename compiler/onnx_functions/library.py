@@ -8,6 +8,7 @@ from onnx import FunctionProto
 
 from intlower.compiler.onnx_functions import elementwise, movement, products
 from intlower.compiler.onnx_functions.body import Body, Value
+from intlower.compiler.onnx_functions.half import HALF_MEANINGS, HALF_WRITERS
 from intlower.kernels.signature import KernelKey, Requantize
 
 _WRITERS: dict[str, Callable[[Body, KernelKey], Value]] = {
@@ -21,6 +22,7 @@ _WRITERS: dict[str, Callable[[Body, KernelKey], Value]] = {
     "pad": movement.pad,
     "slice": movement.slice_,
     "reshape": movement.reshape,
+    **HALF_WRITERS,
 }
 
 _MEANINGS = {
@@ -35,6 +37,7 @@ _MEANINGS = {
     "pad": "{x} codes with a border of one code",
     "slice": "A part of {x} codes",
     "reshape": "The same {x} codes under another shape",
+    **HALF_MEANINGS,
 }
 
 _ROUNDINGS = {
@@ -86,6 +89,8 @@ def _description(key: KernelKey) -> str:
     meaning = _MEANINGS[key.operator].format(x=key.activation.dtype_name, w=weight)
     if key.per_channel:
         meaning += ", one scale per channel"
+    if key.half is not None:
+        return f"{meaning}; {key.half.describe()}."
     if key.requantize is None:
         return f"{meaning}."
     rule = key.requantize
