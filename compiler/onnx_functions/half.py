@@ -129,8 +129,9 @@ def half_max_pool(body: Body, key: KernelKey) -> Value:
     y = greatest // 2.0**25
     y = _where(_equal(greatest, _INFINITE), math.inf, y)
     y = _where(_equal(greatest, -_INFINITE), -math.inf, y)
-    y = _where(_equal(greatest, _MINUS_ZERO), -0.0, y)
-    return _where(_equal(greatest, _NAN), math.nan, y).cast("float32").cast("float16")
+    y = _where(_equal(greatest, _NAN), math.nan, y)
+    other = body.apply("Not", _equal(greatest, _MINUS_ZERO))
+    return (y * other.cast("float64")).cast("float32").cast("float16")
 
 
 def half_pad(body: Body, key: KernelKey) -> Value:
@@ -169,7 +170,8 @@ def rounded(values: Value, rule: HalfRule) -> Value:
     if rule.subnormals is Subnormals.KEPT:
         return halves
     judged = halves if rule.subnormals is Subnormals.FLUSHED else values
-    return _where(abs(judged) < LEAST_NORMAL, halves * 0.0, halves)  # a zero of the same sign
+    kept = judged.body.apply("Not", abs(judged) < LEAST_NORMAL)
+    return halves * kept.cast("float32")  # times 1, or times 0: a zero of the same sign
 
 
 def _rule(key: KernelKey) -> HalfRule:
@@ -207,13 +209,13 @@ def _padded(body: Body) -> Value:
 def _finished(body: Body, values: Value, rule: HalfRule, rank: int) -> Value:
     """Return float32 numbers limited, rounded, and every NaN the one of 0x7E00."""
     result = rounded(_limited(body, values, rank), rule)
-    return _where(_is_nan(result), math.nan, result).cast("float16")
+    return _select(_is_nan(result), math.nan, result).cast("float16")
 
 
 def _limited(body: Body, values: Value, rank: int) -> Value:
     low, high = (_along_channels(body, name, rank, values) for name in ("minimum", "maximum"))
-    raised = body.apply("Where", values < low, low, values, dtype="float32")
-    return body.apply("Where", high < raised, high, raised, dtype="float32")
+    raised = _select(values < low, low, values)
+    return _select(high < raised, high, raised)
 
 
 def _along_channels(body: Body, name: str, rank: int, like: Value | None = None) -> Value:
@@ -235,10 +237,31 @@ def _channel_shape(body: Body, like: Value) -> Value:
     return _where(_equal(axes, last), -1, body.apply("Expand", body.constant(1, "int64"), places))
 
 
-def _where(condition: Value, value: float, otherwise: Value) -> Value:
+def _select(condition: Value, value: Value | float, otherwise: Value) -> Value:
+    """Return `value` where a condition holds, by copying elements.
+
+    onnxruntime's Where takes -0 for an empty place and gives +0 for it (seen in 1.31).
+
+    Args:
+        condition: of the shape of `otherwise`.
+        value: a number, or what broadcasts to that shape.
+        otherwise: float32.
+    """
     body = condition.body
-    constant = body.constant(value, otherwise.dtype)
-    return body.apply("Where", condition, constant, otherwise, dtype=otherwise.dtype)
+    if not isinstance(value, Value):
+        value = body.constant(value, otherwise.dtype)
+    shape = body.apply("Shape", otherwise, dtype="int64")
+    expanded = body.apply("Expand", value, shape)
+    both = body.apply("Concat", expanded.unsqueeze(-1), otherwise.unsqueeze(-1), axis=-1)
+    place = body.apply("Not", condition).cast("int64").unsqueeze(-1)
+    return body.apply("GatherElements", both, place, axis=-1).reshape(shape)
+
+
+def _where(condition: Value, value: Value | float, otherwise: Value) -> Value:
+    body = condition.body
+    if not isinstance(value, Value):
+        value = body.constant(value, otherwise.dtype)
+    return body.apply("Where", condition, value, otherwise, dtype=otherwise.dtype)
 
 
 def _is_nan(x: Value) -> Value:
