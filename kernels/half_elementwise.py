@@ -119,9 +119,7 @@ def half_quantize(
 
 
 @part
-def half_max_pool(
-    row: Array, inputs: Array, outputs: Array, thread: Any, threads: Any
-) -> None:
+def half_max_pool(row: Array, inputs: Array, outputs: Array, thread: Any, threads: Any) -> None:
     """Keep the greatest number of each window in the order (H3); padding takes no part."""
     channels = row[CHANNELS]
     source, target = row[INPUT] // row[INPUT_BYTES], row[OUTPUT] // row[OUTPUT_BYTES]

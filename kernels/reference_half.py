@@ -33,9 +33,7 @@ def round_half(values: Singles, rule: HalfRule) -> Halves:
     with np.errstate(over="ignore", invalid="ignore"):
         halves = values.astype(np.float16)
         if rule.saturate:
-            halves = np.where(
-                np.isinf(halves), np.copysign(np.float16(65504), halves), halves
-            )
+            halves = np.where(np.isinf(halves), np.copysign(np.float16(65504), halves), halves)
         if rule.subnormals is not Subnormals.KEPT:
             judged = halves if rule.subnormals is Subnormals.FLUSHED else values
             zeros = np.copysign(np.float16(0), halves)
@@ -220,9 +218,7 @@ def half_clip(key: KernelKey, codes: Halves, *, minimum: Halves, maximum: Halves
     return _limited(codes, minimum, maximum)
 
 
-def half_pad(
-    key: KernelKey, codes: Halves, *, value: Halves, pads: tuple[int, ...]
-) -> Halves:
+def half_pad(key: KernelKey, codes: Halves, *, value: Halves, pads: tuple[int, ...]) -> Halves:
     """Return a tensor with a border of one number, float16 [1]; `pads` is (begin..., end...) of every axis."""
     rank = codes.ndim
     return np.pad(

@@ -35,7 +35,11 @@ def halves(
     if mode == 2:
         return grid.random_codes(generator, shape, extreme=True)
     if mode == 3:
-        return grid.quantize(generator.choice([-1.0, 1.0], shape) * generator.integers(900, 1200, shape) * 2.0**-24)
+        return grid.quantize(
+            generator.choice([-1.0, 1.0], shape)
+            * generator.integers(900, 1200, shape)
+            * 2.0**-24
+        )
     if mode == 4:
         return grid.quantize(generator.integers(-2048, 2049, shape) / 1024)
     return grid.quantize(generator.standard_normal(shape))
@@ -69,7 +73,9 @@ class _Maker:
             case 2:
                 low, high = np.zeros(channels), np.full(channels, 6.0)
             case _:
-                low, high = np.sort(self.generator.integers(-64, 65, (2, channels)) / 16, axis=0)
+                low, high = np.sort(
+                    self.generator.integers(-64, 65, (2, channels)) / 16, axis=0
+                )
         return {
             "minimum": Constant.of(low, np.float16),
             "maximum": Constant.of(high, np.float16),
@@ -88,7 +94,10 @@ class _Maker:
 
     def program(self) -> IntegerProgram:
         shapes, output, constants, attributes = getattr(self, self.operator)()
-        types = {"half_dequantize": (ElementType.INT32, F16), "half_quantize": (F16, ElementType.INT8)}
+        types = {
+            "half_dequantize": (ElementType.INT32, F16),
+            "half_quantize": (F16, ElementType.INT8),
+        }
         source, target = types.get(self.operator, (F16, F16))
         weighted = "weights" in constants
         moves = self.operator in ("concat", "slice", "reshape")
@@ -187,7 +196,12 @@ class _Maker:
         )
 
     def half_pad(self) -> Any:
-        pads = (0, *(self.integer(0, 2) for _ in range(3)), 0, *(self.integer(0, 2) for _ in range(3)))
+        pads = (
+            0,
+            *(self.integer(0, 2) for _ in range(3)),
+            0,
+            *(self.integer(0, 2) for _ in range(3)),
+        )
         shape = tuple(3 + pads[i] + pads[i + 4] for i in (1, 2, 3))
         return [(3, 3, 3)], shape, {"value": self.halves(1)}, {"pads": pads}
 

@@ -234,7 +234,9 @@ def _channel_shape(body: Body, like: Value) -> Value:
         "Range", body.constant(0, "int64"), places.part(0), body.constant(1, "int64")
     )
     last = (places.part(0) - 1).minimum(1)
-    return _where(_equal(axes, last), -1, body.apply("Expand", body.constant(1, "int64"), places))
+    return _where(
+        _equal(axes, last), -1, body.apply("Expand", body.constant(1, "int64"), places)
+    )
 
 
 def _select(condition: Value, value: Value | float, otherwise: Value) -> Value:
