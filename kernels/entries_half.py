@@ -77,7 +77,10 @@ def half_dense_entry(
     singles = arena.view(np.float32)
     floats = constants.view(np.float32)
     offsets = constants.view(np.int64)
-    half_dense(row, singles, outputs, singles, floats, offsets, scratch, thread, threads)
+    corners = arena.view(np.int64)
+    half_dense(
+        row, singles, outputs, singles, corners, floats, offsets, scratch, thread, threads
+    )
 
 
 def half_depthwise_entry(

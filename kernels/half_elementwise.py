@@ -114,7 +114,7 @@ def half_quantize(
     for j in range(first, last):
         i = np.uint64(j)
         value = single_of_half(inputs[s + i]) * scale
-        value = value if value == value else np.float32(0)  # noqa: PLR0124: NaN alone differs
+        value = value if value == value else np.float32(0)  # NaN alone differs from itself
         outputs[d + i] = np.int32(np.rint(limit(value, low, high))) + zero
 
 

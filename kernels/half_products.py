@@ -13,6 +13,7 @@ import numpy as np
 from intlower.kernels.compiled import part
 from intlower.kernels.half import half_bits, limit, round_half, single_of_half, thresholds
 from intlower.kernels.movement import share
+from intlower.kernels.simd_half import LANES, PIXELS, add_products
 from intlower.kernels.table import (
     ACCUMULATORS,
     BIAS,
@@ -31,7 +32,7 @@ from intlower.kernels.table import (
     OUTPUT_WIDTH,
     PAD_LEFT,
     PAD_TOP,
-    PADDED_CHANNELS,
+    PANEL,
     RULE,
     STRIDE_X,
     STRIDE_Y,
@@ -93,89 +94,84 @@ def half_dense(
     images: Array,
     halves: Array,
     sums: Array,
+    corners: Array,
     floats: Array,
     offsets: Array,
     scratch: Any,
     thread: Any,
     threads: Any,
 ) -> None:
-    """Run a convolution or matrix product.
+    """Run a convolution or matrix product, PIXELS by LANES outputs at a time.
 
     Args:
         row: its row.
         images: the arena as float32, in which the widened input lies.
         halves: the arena as output codes.
         sums: the arena as float32, in which the accumulators lie.
-        floats: constants; weights are [groups, taps, padded channels], taps by channel, row and column.
+        corners: the arena as int64, in which the places of a tile's windows lie.
+        floats: constants; weights are [groups, columns / LANES, taps, LANES], taps by channel, row and column.
         offsets: constants as int64: of each tap, from a window's first element.
         scratch: byte offset of the thread's scratch.
         thread: which of `threads` this is.
         threads: how many share the pixels.
     """
-    before, after, over = thresholds(row[RULE])
-    half_sums = row[RULE] & 1
-    groups, columns, taps = row[GROUPS], row[PADDED_CHANNELS], row[WORDS]
+    groups, taps = row[GROUPS], row[WORDS]
     outputs = row[OUTPUT_CHANNELS] // groups
-    a = np.uint64((scratch + row[ACCUMULATORS]) // 4)
-    t = np.uint64(row[TAPS] // 8)
+    a = (scratch + row[ACCUMULATORS]) // 4
+    places, t = (scratch + row[PANEL]) // 8, row[TAPS] // 8
     first, last = share(row[OUTPUT_HEIGHT] * row[OUTPUT_WIDTH], thread, threads)
-    for pixel in range(first, last):
-        y = pixel // row[OUTPUT_WIDTH] * row[STRIDE_Y]
-        x = pixel % row[OUTPUT_WIDTH] * row[STRIDE_X]
-        corner = row[INPUT] // 4 + (y * row[WIDTH] + x) * row[CHANNELS]
+    for pixel in range(first, last, PIXELS):
+        count = min(last - pixel, PIXELS)
         for group in range(groups):
-            s = corner + group * row[DEPTH]
-            w = np.uint64((row[WEIGHTS] + group * row[GROUP_BYTES]) // 4)
-            for c in range(columns):
-                sums[a + np.uint64(c)] = np.float32(0)
-            if half_sums:
-                for k in range(taps):
-                    value = images[np.uint64(s + offsets[t + np.uint64(k)])]
-                    for c in range(columns):
-                        i = np.uint64(c)
-                        product = round_half(value * floats[w + i], before, after, over)
-                        sums[a + i] = round_half(sums[a + i] + product, before, after, over)
-                    w += np.uint64(columns)
-            else:
-                _add_products(row, images, sums, floats, offsets, s, w, a, t)
-            target = row[OUTPUT] // 2 + pixel * row[OUTPUT_CHANNELS] + group * outputs
-            store_pixel(row, sums, a, floats, group * outputs, outputs, halves, target)
+            for i in range(PIXELS):  # a tile past the end computes its last window again
+                here = pixel + min(i, count - 1)
+                y = here // row[OUTPUT_WIDTH] * row[STRIDE_Y]
+                x = here % row[OUTPUT_WIDTH] * row[STRIDE_X]
+                corner = row[INPUT] // 4 + (y * row[WIDTH] + x) * row[CHANNELS]
+                corners[np.uint64(places + i)] = corner + group * row[DEPTH]
+            w = (row[WEIGHTS] + group * row[GROUP_BYTES]) // 4
+            for column in range(0, outputs, LANES):
+                if row[RULE] & 1:
+                    _round_products(
+                        row, images, corners, places, offsets, t, floats, w, sums, a
+                    )
+                else:
+                    add_products(images, corners, places, offsets, t, taps, floats, w, sums, a)
+                w += taps * LANES
+                channel = group * outputs + column
+                channels = min(outputs - column, LANES)
+                for i in range(count):
+                    target = row[OUTPUT] // 2 + (pixel + i) * row[OUTPUT_CHANNELS] + channel
+                    total = np.uint64(a + i * LANES)
+                    store_pixel(row, sums, total, floats, channel, channels, halves, target)
 
 
 @part
-def _add_products(
+def _round_products(
     row: Array,
     images: Array,
-    sums: Array,
-    floats: Array,
+    corners: Array,
+    places: Any,
     offsets: Array,
-    s: Any,
-    w: Any,
-    a: Any,
     t: Any,
+    floats: Array,
+    w: Any,
+    sums: Array,
+    a: Any,
 ) -> None:
-    """Add a window's products to the sums, four taps at a time: a sum is loaded and stored once for four."""
-    columns, taps = row[PADDED_CHANNELS], row[WORDS]
-    n = np.uint64(columns)
-    for k in range(0, taps - 3, 4):
-        j = t + np.uint64(k)
-        x0 = images[np.uint64(s + offsets[j])]
-        x1 = images[np.uint64(s + offsets[j + np.uint64(1)])]
-        x2 = images[np.uint64(s + offsets[j + np.uint64(2)])]
-        x3 = images[np.uint64(s + offsets[j + np.uint64(3)])]
-        for c in range(columns):
-            i = np.uint64(c)
-            total = sums[a + i] + x0 * floats[w + i]
-            total = total + x1 * floats[w + n + i]
-            total = total + x2 * floats[w + n + n + i]
-            sums[a + i] = total + x3 * floats[w + n + n + n + i]
-        w += np.uint64(4) * n
-    for k in range(taps - taps % 4, taps):
-        x0 = images[np.uint64(s + offsets[t + np.uint64(k)])]
-        for c in range(columns):
-            i = np.uint64(c)
-            sums[a + i] = sums[a + i] + x0 * floats[w + i]
-        w += n
+    """Do what `add_products` does, with every product and every sum rounded to binary16."""
+    before, after, over = thresholds(row[RULE])
+    for i in range(PIXELS):
+        corner, total = corners[np.uint64(places + i)], np.uint64(a + i * LANES)
+        for c in range(LANES):
+            sums[total + np.uint64(c)] = np.float32(0)
+        for k in range(row[WORDS]):
+            value = images[np.uint64(corner + offsets[np.uint64(t + k)])]
+            factor = np.uint64(w + k * LANES)
+            for c in range(LANES):
+                j = np.uint64(c)
+                product = round_half(value * floats[factor + j], before, after, over)
+                sums[total + j] = round_half(sums[total + j] + product, before, after, over)
 
 
 @part
@@ -190,7 +186,8 @@ def half_depthwise(
     thread: Any,
     threads: Any,
 ) -> None:
-    """Run a convolution with one filter for each channel; arguments as `half_dense`, weights [taps, channels]."""
+    """Run a convolution with one filter for each channel; arguments as
+    `half_dense`, weights [taps, channels]."""
     before, after, over = thresholds(row[RULE])
     half_sums = row[RULE] & 1
     channels, taps = row[CHANNELS], row[WORDS]

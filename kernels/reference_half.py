@@ -180,7 +180,7 @@ def half_average_pool(
         for u in range(kernel_shape[0]):
             for v in range(kernel_shape[1]):
                 total = _accumulated(total, views[..., u, v].astype(np.float32), rule)
-        mean = total / count.astype(np.float32)
+        mean: Singles = total / count.astype(np.float32)
     return _finished(mean, minimum, maximum, rule)
 
 
@@ -301,7 +301,8 @@ def _finished(values: Singles, minimum: Halves, maximum: Halves, rule: HalfRule)
 def _limited(values: Codes, minimum: Codes, maximum: Codes) -> Codes:
     low, high = (_along_channels(bound, values.ndim) for bound in (minimum, maximum))
     raised = np.where(values < low, low, values)
-    return np.where(raised > high, high, raised)
+    limited: Codes = np.where(raised > high, high, raised)
+    return limited
 
 
 def _along_channels(array: Codes, rank: int) -> Codes:

@@ -11,11 +11,10 @@ from intlower.compiler.program import Instruction
 from intlower.kernels import half
 from intlower.kernels import table as t
 from intlower.kernels.half_rule import HalfRule, Subnormals
+from intlower.kernels.simd_half import LANES, PIXELS
 
-# Columns of a packed matrix are a multiple of the widest vector's lanes.
-LANES = 16
-
-_NO_PADS = (0, 0, 0, 0)
+_NO_STRIDES: tuple[int, ...] = (1, 1)
+_NO_PADS: tuple[int, ...] = (0, 0, 0, 0)
 
 
 def rule_flags(rule: HalfRule) -> int:
@@ -29,7 +28,7 @@ def write_half_products(writer: RowWriter, instruction: Instruction) -> None:
     """Append the rows of a convolution or matrix product: its input widened, then the sums."""
     attributes = instruction.attributes
     weights = instruction.constants["weights"].array.astype(np.float32)
-    strides, pads, dilations, groups = (1, 1), _NO_PADS, (1, 1), 1
+    strides, pads, dilations, groups = _NO_STRIDES, _NO_PADS, _NO_STRIDES, 1
     if instruction.kernel.operator == "half_gemm":
         weights = weights[:, :, None, None]
     else:
@@ -62,16 +61,14 @@ def write_half_products(writer: RowWriter, instruction: Instruction) -> None:
         (columns[t.ACCUMULATORS],) = writer.scratch(channels * 4)
         writer.row(instruction.name, t.HALF_DEPTHWISE, columns, [(t.INPUT, wide)], y)
         return
-    padded = -(-(outputs // groups) // LANES) * LANES
-    packed = np.zeros((groups, columns[t.WORDS], padded), np.float32)
-    packed[:, :, : outputs // groups] = weights.reshape(
-        groups, outputs // groups, -1
-    ).transpose(0, 2, 1)
+    per_group = outputs // groups
+    padded = np.zeros((groups, -(-per_group // LANES) * LANES, columns[t.WORDS]), np.float32)
+    padded[:, :per_group] = weights.reshape(groups, per_group, -1)
+    packed = padded.reshape(groups, -1, LANES, columns[t.WORDS]).transpose(0, 1, 3, 2)
     columns[t.WEIGHTS] = writer.constants.add(packed, "float32")
     columns[t.TAPS] = writer.constants.add(np.arange(depth)[:, None, None] + window, "int64")
     columns[t.GROUP_BYTES] = packed[0].nbytes
-    columns[t.PADDED_CHANNELS] = padded
-    (columns[t.ACCUMULATORS],) = writer.scratch(padded * 4)
+    columns[t.ACCUMULATORS], columns[t.PANEL] = writer.scratch(PIXELS * LANES * 4, PIXELS * 8)
     writer.row(instruction.name, t.HALF_DENSE, columns, [(t.INPUT, wide)], y)
 
 
