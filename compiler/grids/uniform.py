@@ -177,7 +177,7 @@ class UniformSpec:
     Attributes:
         bits: width of a code, 2 to 16.
         signed: stored as int or as uint.
-        symmetric: the zero point is fixed at 0 (signed) and the scale comes from max|x|;
+        symmetric: the zero point is fixed at 0 (signed codes only) and the scale comes from max|x|;
             otherwise min and max (with 0 included) take the two ends.
         narrow: a signed grid leaves out its least code, -2**(bits-1).
         per_channel: one scale for each output channel (weights).
@@ -198,8 +198,8 @@ class UniformSpec:
             raise ValueError(f"a uniform grid has 2 to 16 bits, not {self.bits}")
         if self.narrow and not self.signed:
             raise ValueError("only a signed grid can be narrow")
-        if self.symmetric != self.signed:
-            raise ValueError("a symmetric grid is signed and an asymmetric one unsigned")
+        if self.symmetric and not self.signed:
+            raise ValueError("a symmetric grid is signed")
 
     @property
     def element(self) -> ElementType:
@@ -225,7 +225,7 @@ class UniformSpec:
         """Return the per-tensor grid that covers [minimum, maximum] and real 0.
 
         Symmetric:  scale = max(|minimum|, |maximum|) / greatest code, zero point 0.
-        Asymmetric: scale = (maximum - minimum) / steps, zero point = half_away(-minimum / scale);
+        Asymmetric: scale = (maximum - minimum) / steps, zero point = least code + half_away(-minimum / scale);
         the scale is not changed by the rounding of the zero point: the range shifts.
         Source of the latter: quic/aimet TfEncodingAnalyzer; SNPE documentation, Quantized models.
 
@@ -244,7 +244,7 @@ class UniformSpec:
         steps = self.limits[1] - self.limits[0]
         scale = (high - low) / steps
         zero_point = min(max(math.floor(-low / scale + 0.5), 0), steps)
-        return self._grid(np.float32(scale), zero_point)
+        return self._grid(np.float32(scale), self.limits[0] + zero_point)
 
     def channel_grid(self, bounds: NDArray[Any], axis: int) -> UniformGrid:
         """Return the symmetric grid with one scale per channel.
