@@ -180,7 +180,7 @@ def half_average_pool(
         for u in range(kernel_shape[0]):
             for v in range(kernel_shape[1]):
                 total = _accumulated(total, views[..., u, v].astype(np.float32), rule)
-        mean: Singles = total / count.astype(np.float32)
+        mean = np.divide(total, count.astype(np.float32), dtype=np.float32)
     return _finished(mean, minimum, maximum, rule)
 
 
