@@ -51,7 +51,7 @@ def check_instruction(
         ArtifactError: something does not fit; the message says what.
     """
     schema = kernel.schema
-    checker = Checker(name, kernel, constants, attributes)
+    checker = _Checker(name, kernel, constants, attributes)
     if (schema.inputs is not None and len(input_shapes) != schema.inputs) or not input_shapes:
         raise checker.error(f"takes {schema.inputs or 'one or more'} tensors")
     if any(element is not kernel.activation for element in input_elements):
@@ -68,7 +68,7 @@ def check_instruction(
         raise checker.error(f"a tensor of shape {output_shape} is larger than is allowed")
 
 
-class Checker:
+class _Checker:
     """One instruction under examination: typed access to its numbers, each with its range."""
 
     largest = LARGEST_TENSOR
@@ -168,7 +168,7 @@ class Checker:
         )
 
 
-def _weighted(checker: Checker, outputs: int) -> None:
+def _weighted(checker: _Checker, outputs: int) -> None:
     assert checker.kernel.weight is not None  # the kernel key proves it
     low, high = checker.kernel.weight.limits
     checker.array("weights", checker.kernel.weight.dtype_name, None, low, high)
@@ -192,7 +192,7 @@ def _weighted(checker: Checker, outputs: int) -> None:
     checker.accumulator(bound, checker.constants["shift"])
 
 
-def _conv2d(checker: Checker, inputs: Sequence[Shape]) -> Shape:
+def _conv2d(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     strides = checker.numbers("strides", 2, 1, LARGEST_TENSOR)
     dilations = checker.numbers("dilations", 2, 1, LARGEST_TENSOR)
     pads = checker.numbers("pads", 4, 0, LARGEST_TENSOR)
@@ -210,7 +210,7 @@ def _conv2d(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     return operator.output_shape([inputs[0], weights.shape])
 
 
-def _gemm(checker: Checker, inputs: Sequence[Shape]) -> Shape:
+def _gemm(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     weights = checker.constants["weights"]
     x = inputs[0]
     if weights.ndim != 2 or len(x) != 2 or x[1] != weights.shape[1]:
@@ -219,7 +219,7 @@ def _gemm(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     return (x[0], weights.shape[0])
 
 
-def _add(checker: Checker, inputs: Sequence[Shape]) -> Shape:
+def _add(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     double = checker.kernel.requantize is not Requantize.F32EVEN
     stages = 3 if double else 2
     checker.numbers("multiplier", stages, 0, checker.multiplier_limit)
@@ -239,7 +239,7 @@ def _add(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     return inputs[0]
 
 
-def _average_pool(checker: Checker, inputs: Sequence[Shape]) -> Shape:
+def _average_pool(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     kernel, strides, pads = checker.window()
     checker.padded(inputs[0], pads)
     checker.zero_points()
@@ -254,7 +254,7 @@ def _average_pool(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     return shape
 
 
-def _requantize(checker: Checker, inputs: Sequence[Shape]) -> Shape:
+def _requantize(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     checker.number("multiplier", 0, checker.multiplier_limit)
     shift = checker.number("shift", 1, 62)
     checker.zero_points()
@@ -264,7 +264,7 @@ def _requantize(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     return inputs[0]
 
 
-def _max_pool(checker: Checker, inputs: Sequence[Shape]) -> Shape:
+def _max_pool(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     kernel, strides, pads = checker.window()
     checker.padded(inputs[0], pads)
     dilations = checker.numbers("dilations", 2, 1, LARGEST_TENSOR)
@@ -274,12 +274,12 @@ def _max_pool(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     return operator.output_shape(inputs)
 
 
-def _concat(checker: Checker, inputs: Sequence[Shape]) -> Shape:
+def _concat(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     axis = checker.number("axis", 1, len(inputs[0]) - 1)
     return Concat(axis=axis).output_shape(inputs)
 
 
-def _pad(checker: Checker, inputs: Sequence[Shape]) -> Shape:
+def _pad(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     pads = checker.numbers("pads", 2 * len(inputs[0]), 0, LARGEST_TENSOR)
     checker.number("value", *checker.kernel.activation.limits)
     if pads[0] or pads[len(inputs[0])]:
@@ -287,7 +287,7 @@ def _pad(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     return Pad(pads=pads).output_shape(inputs)
 
 
-def _slice(checker: Checker, inputs: Sequence[Shape]) -> Shape:
+def _slice(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     rank = len(inputs[0])
     axes = checker.numbers("axes", None, 1, rank - 1)
     limits = (-(1 << 62), 1 << 62)
@@ -299,7 +299,7 @@ def _slice(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     return Slice(starts=starts, ends=ends, axes=axes, steps=steps).output_shape(inputs)
 
 
-def _reshape(checker: Checker, inputs: Sequence[Shape]) -> Shape:
+def _reshape(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     shape = checker.numbers("shape", None, 0, LARGEST_TENSOR)
     x = inputs[0]
     if not shape or shape[0] != 0 or 0 in shape[1:]:
@@ -309,7 +309,7 @@ def _reshape(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     return (x[0], *shape[1:])
 
 
-def _softmax(checker: Checker, inputs: Sequence[Shape]) -> Shape:
+def _softmax(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     low, high = checker.kernel.activation.limits
     checker.array("table", "int32", (high - low + 1,), 0, (1 << 24) - 1)
     checker.number("axis", 1, len(inputs[0]) - 1)

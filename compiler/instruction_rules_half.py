@@ -13,7 +13,7 @@ from intlower.kernels.half_rule import HalfRule, Subnormals
 from intlower.kernels.signature import ElementType
 
 if TYPE_CHECKING:
-    from intlower.compiler.instruction_rules import Checker
+    from intlower.compiler.instruction_rules import _Checker as Checker
 
 _LEAST_NORMAL = np.float16(2.0**-14)
 

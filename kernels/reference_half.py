@@ -277,7 +277,8 @@ def half_quantize(
     # Past 2**17 a code saturates, whatever its zero point.
     limited = np.clip(np.nan_to_num(rounded, nan=0.0), -(2.0**17), 2.0**17)
     shifted = limited.astype(np.int64) + output_zero_point
-    return np.clip(shifted, minimum, maximum).astype(key.output.dtype_name)
+    quantized: Codes = np.clip(shifted, minimum, maximum).astype(key.output.dtype_name)
+    return quantized
 
 
 def _rule(key: KernelKey) -> HalfRule:

@@ -6,7 +6,6 @@ fused. (Fusing could not change a bit where sums are in binary32: a product of t
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -259,7 +258,9 @@ def store_halves(
             data = data_pointer(context, builder, signature.args[array], arguments[array])
             return advance(builder, data, builder.mul(place, INDEX(size)))
 
-        less: Callable[..., Any] = lambda a, b: builder.fcmp_ordered("<", a, b)  # noqa: E731
+        def less(a: Any, b: Any) -> Any:
+            return builder.fcmp_ordered("<", a, b)  # false for NaN, which passes
+
         value = load(builder, address(0, arguments[1], 4), _NUMBERS)
         value = builder.fdiv(value, splat(builder, arguments[2], LANES))
         biases, lows, highs = (
