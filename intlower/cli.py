@@ -11,6 +11,7 @@ import click
 
 from intlower.commands.ablate import ablate
 from intlower.commands.bench import bench
+from intlower.commands.compare import compare
 from intlower.commands.compile import compile_model
 from intlower.commands.demo import demo
 from intlower.commands.evaluate import evaluate
@@ -96,6 +97,7 @@ for _command in (
     verify,
     evaluate,
     ablate,
+    compare,
     inspect,
     bench,
     demo,

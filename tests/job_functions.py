@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +15,13 @@ class Job:
     Attributes:
         number: to square; a negative one is refused.
         deadly: how many of the first attempts end their worker.
+        seconds: that it takes.
         notes: folder in which each attempt leaves a file.
     """
 
     number: int
     deadly: int = 0
+    seconds: float = 0
     notes: Path
 
 
@@ -27,6 +30,7 @@ def square(job: Job) -> int:
     (job.notes / f"{job.number}.{os.getpid()}").touch()
     if len(list(job.notes.glob(f"{job.number}.*"))) <= job.deadly:
         os._exit(1)
+    time.sleep(job.seconds)
     if job.number < 0:
         raise ValueError("negative")
     return job.number**2

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from distributed import Client, KilledWorker, as_completed
 
@@ -64,7 +64,7 @@ class DaskEngine:
             finally:
                 client.cancel(list(indices))
 
-    def _connected(self) -> Client:
+    def _connected(self) -> Any:
         try:
             client = Client(self.scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError) as error:  # also its TimeoutError; ValueError: no address

@@ -1,5 +1,11 @@
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import job_functions
@@ -36,3 +42,51 @@ def test_a_worker_of_several_takes_one_thread(tmp_path: Path) -> None:
     )
     assert outcome.result is not None
     assert set(outcome.result.values()) == {"1"}
+
+
+# As the command line runs an engine: an interrupt is a line and an exit code.
+SCRIPT = """
+import sys
+from pathlib import Path
+from job_functions import Job, square
+from intlower.jobs.local import LocalEngine
+if __name__ == "__main__":
+    jobs = [Job(number=number, seconds=60, notes=Path(sys.argv[1])) for number in range(4)]
+    try:
+        list(LocalEngine(workers=2).run(square, jobs))
+    except KeyboardInterrupt:
+        sys.exit("interrupted")
+"""
+
+
+def test_an_interrupt_ends_every_worker_without_a_word(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(tmp_path)],
+        env=os.environ | {"PYTHONPATH": str(Path(job_functions.__file__).parent)},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to everyone
+    _, err = process.communicate(timeout=30)
+    assert err == "interrupted\n"
+    workers = [int(note.suffix[1:]) for note in tmp_path.iterdir()]
+    wait_until(lambda: not any(alive(worker) for worker in workers))
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    """Wait for something that comes within seconds."""
+    end = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def alive(process: int) -> bool:
+    """Return whether a process is there."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
