@@ -19,6 +19,7 @@ from intlower.commands.inspect import inspect
 from intlower.commands.options import examples
 from intlower.commands.simulate import simulate
 from intlower.commands.targets import targets
+from intlower.commands.vectors import vectors
 from intlower.commands.verify import verify
 from intlower.failures import INTERRUPTED, describe
 from intlower.terminal import print_error, print_json
@@ -99,6 +100,7 @@ for _command in (
     ablate,
     compare,
     inspect,
+    vectors,
     bench,
     demo,
 ):
