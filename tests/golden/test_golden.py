@@ -15,6 +15,7 @@ from intlower.compiler.artifact_metadata import parse_metadata
 from intlower.compiler.constant import Constant
 from intlower.compiler.crosscheck import OnnxruntimeWitness
 from intlower.compiler.discovery import load_target, target_names
+from intlower.compiler.grids import UniformGrid
 from intlower.compiler.program import Instruction, IntegerProgram, Tensor
 from intlower.compiler.simulator import open_program, run_reference
 from intlower.data_files import read_npz, write_npz
@@ -115,6 +116,10 @@ def test_real_inputs_give_the_committed_codes(target: str) -> None:
         reals, codes = arrays[f"real.{entry['tensor']}"], array(arrays, entry)
         grid = program.tensors[entry["tensor"]].grid
         assert np.array_equal(grid.quantize(reals), codes[: len(reals)])
+        if isinstance(grid, UniformGrid):
+            quotients = reals / grid.scale.array
+            ties = np.abs(quotients - np.floor(quotients)) == 0.5
+            assert np.count_nonzero(ties) > reals.size / 2
         low, high = grid.limits
         assert {low, high} <= set(codes[: len(reals)].ravel().tolist())
         assert set(codes[-1].ravel().tolist()) == {low, high}
