@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -33,6 +34,7 @@ MARK = "compare"
 COLUMNS = (
     "model",
     "target",
+    "samples",
     "float top-1",
     "top-1",
     "drop",
@@ -129,6 +131,8 @@ def compare(
         read_marked(write, MARK)  # before anything that takes time
     for path in (*models, *data, *samples):
         path.stat()
+    # One job has the machine to itself; several share it, and so do the workers of a cluster.
+    threads = (os.cpu_count() or 1) if engine == "local" and jobs == 1 else 1
     todo = [
         ComparisonJob(
             model=model.resolve(),
@@ -138,6 +142,7 @@ def compare(
             count=count,
             input_ranges=input_ranges,
             shapes=shapes,
+            threads=threads,
         )
         for model, labelled, typical in zip(
             models,
@@ -161,7 +166,7 @@ def compare(
         print_json({"rows": [row.document() for row in ordered]})
     else:
         columns, cells = _table(ordered)
-        print_table(columns, cells, title=_title(ordered), numeric=COLUMNS[2:])
+        print_table(columns, cells, numeric=COLUMNS[2:])
     failures = [row for row in ordered if row.failure is not None]
     for row in failures:
         if row.failure is not None:
@@ -253,6 +258,7 @@ def _cells(row: ComparisonRow) -> list[str]:
     return [
         row.model,
         row.target,
+        str(found.count),
         percent_text(found.float_top1),
         percent_text(found.top1),
         _drop(row),
@@ -275,16 +281,6 @@ def _table(rows: Sequence[ComparisonRow]) -> tuple[tuple[str, ...], list[list[st
     ]
 
 
-def _counts(rows: Sequence[ComparisonRow]) -> dict[str, Any]:
-    return {row.model: row.figures.evaluation.count for row in rows if row.figures is not None}
-
-
-def _title(rows: Sequence[ComparisonRow]) -> str:
-    counts = _counts(rows)
-    listed = ", ".join(f"{count} samples of {model}" for model, count in counts.items())
-    return listed or "no figures"
-
-
 def _markdown(rows: Sequence[ComparisonRow]) -> str:
     """Return what is written into a file: the table, and how it was made."""
     from intlower.benchmarking import machine
@@ -293,6 +289,6 @@ def _markdown(rows: Sequence[ComparisonRow]) -> str:
     columns, cells = _table(rows)
     return (
         f"{markdown_table(columns, cells, COLUMNS[2:])}\n\n"
-        f"Made by `intlower compare`: {_title(rows)}; drop in points of top-1; "
-        f"simulate: median of one sample on one thread of {machine()['processor']}."
+        "Made by `intlower compare`. Drop: points of top-1 below the float model. Simulate: median of one sample on one "
+        f"thread of {machine()['processor']}."
     )

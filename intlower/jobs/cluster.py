@@ -30,6 +30,8 @@ FIRST_WORKER_SECONDS = 60
 class DaskEngine:
     """Workers of a Dask cluster, which have this version of intlower and see the same files under the same paths.
 
+    A worker should take one job at a time (`dask worker --nthreads 1`): jobs in one process would disturb each other's times.
+
     A job whose worker ends goes to another one, as often as the scheduler's setting
     `distributed.scheduler.allowed-failures` allows (three times as Dask comes).
 
@@ -78,6 +80,6 @@ class DaskEngine:
             client.close()
             raise IntlowerError(
                 f"the Dask scheduler at {self.scheduler} has no workers",
-                f"start some with 'dask worker {self.scheduler}'",
+                f"start some with 'dask worker {self.scheduler} --nthreads 1'",
             ) from None
         return client
