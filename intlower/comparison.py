@@ -24,7 +24,6 @@ from intlower.compiler.errors import (
     UnsupportedByTarget,
     UnsupportedOperator,
 )
-from intlower.compiler.pipeline import compile_model
 from intlower.compiler.program import IntegerProgram
 from intlower.compiler.simulator import open_program, quantize_inputs
 from intlower.data_files import fit_inputs, fit_labels, fit_samples, read_data
@@ -173,6 +172,9 @@ def measure(job: ComparisonJob) -> ComparisonRow:
     Raises:
         IntlowerError: the model or the data are at fault. That a target does not run the model is an answer.
     """
+    # Imported by workers only: it brings torch, for which the command line need not wait.
+    from intlower.compiler.pipeline import compile_model
+
     source = str(job.data)
     float_model = open_float_model(job.model, job.threads)
     arrays = read_data(job.data)

@@ -21,6 +21,7 @@ from intlower.terminal import (
     percent_text,
     print_error,
     print_json,
+    print_line,
     print_table,
     progress,
     size_text,
@@ -165,8 +166,10 @@ def compare(
     if as_json:
         print_json({"rows": [row.document() for row in ordered]})
     else:
-        columns, cells = _table(ordered)
-        print_table(columns, cells, numeric=COLUMNS[2:])
+        print_table(COLUMNS, [_cells(row) for row in ordered], numeric=COLUMNS[2:])
+        for row in ordered:
+            if row.remark:  # too long for a column of a terminal
+                print_line(f"{row.model} on {row.target}: {row.remark}")
     failures = [row for row in ordered if row.failure is not None]
     for row in failures:
         if row.failure is not None:
@@ -250,7 +253,8 @@ def _drop(row: ComparisonRow) -> str:
 
 def _cells(row: ComparisonRow) -> list[str]:
     if row.figures is None:
-        return [row.model, row.target, *[""] * (len(COLUMNS) - 2)]
+        status = "unsupported" if row.unsupported else "failed"
+        return [row.model, row.target, status, *[""] * (len(COLUMNS) - 3)]
     figures, found = row.figures, row.figures.evaluation
     assert found.float_top1 is not None
     assert found.agreement is not None
@@ -272,7 +276,7 @@ def _cells(row: ComparisonRow) -> list[str]:
 
 
 def _table(rows: Sequence[ComparisonRow]) -> tuple[tuple[str, ...], list[list[str]]]:
-    """Return headings and cells; the remarks have a column where there are any."""
+    """Return headings and cells of the Markdown table; the remarks have a column where there are any."""
     cells = [_cells(row) for row in rows]
     if not any(row.remark for row in rows):
         return COLUMNS, cells

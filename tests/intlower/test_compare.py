@@ -48,6 +48,7 @@ def wide_model(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_two_workers_compare_and_write_a_table(cli: Any) -> None:
     Path("table.md").write_text(MARKED)
     options = ("--targets", "tensorrt,snpe", "--data", cli.data, "--count", 40, "--jobs", 2)
