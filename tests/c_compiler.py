@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,9 +18,12 @@ needs_compiler = pytest.mark.skipif(
 )
 
 
-@cache
 def sanitizing(folder: Path) -> tuple[str, ...]:
-    """Return the flags that make undefined behaviour and stray accesses errors, where the compiler has them."""
+    """Return the flags that make undefined behaviour and stray accesses errors, where the compiler has them.
+
+    Args:
+        folder: where to try them.
+    """
     source = folder / "empty.c"
     source.write_text("int main(void) { return 0; }\n")
     flags = (SANITIZERS, "-fno-sanitize-recover=all")
@@ -72,6 +74,21 @@ def differences(
             found[name] = (int(words[0]), int(words[3]))
     assert set(found) == set(projects)
     return found
+
+
+def run_source(source: str, folder: Path, flags: Sequence[str] = ()) -> str:
+    """Return what a C program prints.
+
+    Raises:
+        AssertionError: the compiler warns, or the program fails.
+    """
+    (folder / "source.c").write_text(source)
+    program = str(folder / "source")
+    built = _run(["cc", *FLAGS, *flags, "-o", program, str(folder / "source.c")])
+    assert built.returncode == 0, built.stderr[:3000]
+    run = _run([program])
+    assert run.returncode == 0, (run.stdout + run.stderr)[-3000:]
+    return run.stdout
 
 
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
