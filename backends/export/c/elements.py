@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.backends.export.c.rules import RULES, CRule
-from intlower.compiler.errors import IntlowerError
+from intlower.compiler.errors import ExportError
 from intlower.compiler.program import Instruction, Tensor
 from intlower.kernels.signature import ElementType
 
@@ -22,7 +22,7 @@ _C_TYPES = {
 }
 
 
-class NoCForm(IntlowerError):
+class NoCForm(ExportError):
     """An instruction or a tensor that the C export cannot write."""
 
     def __init__(self, where: str, reason: str) -> None:

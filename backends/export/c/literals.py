@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable
 from typing import Any
 
@@ -24,20 +23,15 @@ def c_integer(value: int) -> str:
 
 
 def c_list(values: Iterable[int]) -> str:
-    """Return the elements of an initializer, broken into lines.
+    """Return the elements of an initializer, in lines of equally many.
 
     >>> c_list([1, -2])
     '    1, -2'
     """
-    text = ", ".join(map(c_integer, values))
-    return textwrap.fill(
-        text,
-        _LINE,
-        initial_indent="    ",
-        subsequent_indent="    ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    texts = [c_integer(value) for value in values]
+    each = max(1, (_LINE - 4) // (max(map(len, texts)) + 2))
+    lines = (", ".join(texts[i : i + each]) for i in range(0, len(texts), each))
+    return "    " + ",\n    ".join(lines)
 
 
 def c_array(c_type: str, name: str, values: NDArray[Any], comment: str) -> str:
@@ -54,13 +48,3 @@ def c_array(c_type: str, name: str, values: NDArray[Any], comment: str) -> str:
         f"/* {comment} */\n"
         f"static const {c_type} {name}[{len(flat)}] = {{\n{c_list(flat)}\n}};\n"
     )
-
-
-def c_comment(text: str) -> str:
-    """Return text, already free of comment marks, as a comment of several lines.
-
-    >>> print(c_comment("one"), end="")
-    /* one */
-    """
-    lines = textwrap.wrap(text, _LINE, break_long_words=False, break_on_hyphens=False)
-    return "/* " + "\n   ".join(lines) + " */\n"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote
 
-from intlower.compiler.errors import IntlowerError
+from intlower.compiler.errors import ExportError
 
 # With the longest prefix and a number behind, under the 63 characters that C99 (5.2.4.1) says a compiler tells apart.
 _LONGEST_PART = 40
@@ -58,15 +58,15 @@ def check_project_name(name: str) -> None:
     """Prove that files and identifiers may begin with a name.
 
     Raises:
-        IntlowerError: it is no identifier, too long, or begins as something else in the project does.
+        ExportError: it is no identifier, too long, or begins as something else in the project does.
     """
     if _PROJECT_NAME.fullmatch(name) is None or len(name) > _LONGEST_PROJECT:
-        raise IntlowerError(
+        raise ExportError(
             f"{name!r} cannot name a C project",
             f"take up to {_LONGEST_PROJECT} small letters, digits and single underscores, a letter first",
         )
     if _TAKEN.fullmatch(name):
-        raise IntlowerError(
+        raise ExportError(
             f"the C project cannot be called {name!r}: its files use that name for something else",
             "take another, for example the network's",
         )

@@ -54,7 +54,7 @@ def export_c(
 
     Raises:
         NoCForm: an instruction or a tensor has no C form yet; the message names it.
-        IntlowerError: the name does not serve.
+        ExportError: the name does not serve.
     """
     check_project_name(name)
     writer = ModelWriter(program)

@@ -74,6 +74,9 @@ static int64_t il_round_to_float32(int64_t x)
     const int64_t magnitude = x < 0 ? -x : x;
     int32_t excess = 0;
     int32_t step;
+    if (magnitude < ((int64_t)1 << 24)) {
+        return x;
+    }
     for (step = 16; step > 0; step /= 2) {
         if (magnitude >> (excess + step + 23) > 0) {
             excess += step;

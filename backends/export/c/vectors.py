@@ -17,6 +17,8 @@ from intlower.compiler.simulator import simulate_integers
 
 Codes = NDArray[Any]
 
+_MOST_CODES = 1 << 20
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class GoldenVectors:
@@ -40,9 +42,13 @@ def golden_vectors(program: IntegerProgram, inputs: Mapping[str, Codes]) -> Gold
     return GoldenVectors(inputs=dict(inputs), outputs=simulate_integers(program, inputs))
 
 
-def random_vectors(program: IntegerProgram, count: int = 4) -> GoldenVectors:
-    """Return vectors of random codes, the same ones each time; every fourth sample has extremes only."""
-    return golden_vectors(program, random_inputs(program, count))
+def random_vectors(program: IntegerProgram) -> GoldenVectors:
+    """Return vectors of random codes, the same ones each time: four samples, the last of extremes only.
+
+    Fewer where inputs are large: C compilers take long over long arrays.
+    """
+    size = sum(count_of(program.tensors[name]) for name in program.inputs)
+    return golden_vectors(program, random_inputs(program, min(4, max(1, _MOST_CODES // size))))
 
 
 def write_vectors(writer: ModelWriter, project: str, vectors: GoldenVectors) -> str:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intlower.backends.export.c.names import check_project_name, identifier_parts, in_comment
-from intlower.compiler.errors import IntlowerError
+from intlower.compiler.errors import ExportError
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 
@@ -58,7 +58,7 @@ def test_a_comment_gives_the_name_back_and_cannot_end_early(name: str) -> None:
     ],
 )
 def test_a_project_name_that_is_unsafe_is_refused(name: str) -> None:
-    with pytest.raises(IntlowerError) as caught:
+    with pytest.raises(ExportError) as caught:
         check_project_name(name)
     assert caught.value.hint
 
