@@ -130,7 +130,7 @@ def _source(writer: ModelWriter, name: str) -> str:
             f'#include "{name}.h"\n\n#include "{name}_kernels.h"\n',
             *writer.constants,
             f"void {name}_run(\n    {_parameters(writer, name)})\n{{\n{ignored}"
-            + "".join(writer.statements)
+            + "".join(writer.statements).lstrip("\n")
             + "}\n",
         ]
     )

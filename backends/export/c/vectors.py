@@ -82,6 +82,7 @@ def write_vectors(writer: ModelWriter, project: str, vectors: GoldenVectors) -> 
 def in_layout(codes: Codes) -> Codes:
     """Return samples as the C function has them: images [N, C, H, W] as [N, H, W, C].
 
+    >>> import numpy as np
     >>> in_layout(np.zeros((2, 3, 4, 5))).shape
     (2, 4, 5, 3)
     """
