@@ -38,7 +38,7 @@ def no_c_form(instruction: Instruction, reason: str) -> NoCForm:
 
 
 def c_type(element: ElementType) -> str:
-    """Return the C type of codes that `check_elements` has admitted."""
+    """Return the C type of codes that `check_element` has admitted."""
     return _C_TYPES[element]
 
 
