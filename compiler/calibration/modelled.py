@@ -118,7 +118,7 @@ def expected_magnitudes(mixture: LimitedNormals) -> Magnitudes:
         return Magnitudes()
     edges = np.asarray(greatest * np.arange(1, BINS) / BINS, np.float64)
     # Below an edge: x < edge and not x < -edge; numbers of exactly -edge are none of a continuous density's concern.
-    inside = mixture.share_below(edges) - mixture.share_below(np.negative(edges))
+    inside = mixture.share_below(edges) - mixture.share_below(-edges)
     return Magnitudes(greatest / BINS, _shares(inside))
 
 
@@ -127,7 +127,7 @@ def expected_density(mixture: LimitedNormals) -> tf.Density:
     empty = tf.Density.over(*mixture.extremes)
     if empty.width == 0.0:
         return empty
-    edges = empty.left + empty.width * (np.arange(1, tf.BINS) - 0.5)
+    edges = np.asarray(empty.left + empty.width * (np.arange(1, tf.BINS) - 0.5), np.float64)
     return tf.Density(empty.left, empty.width, _shares(mixture.share_below(edges)), 1)
 
 
