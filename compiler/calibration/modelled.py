@@ -127,7 +127,7 @@ def expected_density(mixture: LimitedNormals) -> tf.Density:
     empty = tf.Density.over(*mixture.extremes)
     if empty.width == 0.0:
         return empty
-    edges = np.asarray(empty.left + empty.width * (np.arange(1, tf.BINS) - 0.5), np.float64)
+    edges = np.asarray(empty.left + empty.width * np.arange(1, tf.BINS), np.float64)
     return tf.Density(empty.left, empty.width, _shares(mixture.share_below(edges)), 1)
 
 

@@ -19,7 +19,7 @@ CALIBRATION_METHODS = {
     "entropy": "the threshold with the least KL divergence, middle of a bin (TensorRT)",
     "entropy-edge": "the same, edge of a bin (TensorRT's tools)",
     "tf": "min-max with 0, at least 0.01 wide (SNPE)",
-    "tf-enhanced": "saturation weighed against rounding, on 512 bins (SNPE, AIMET)",
+    "tf-enhanced": "saturation weighed against rounding, on a histogram (SNPE, AIMET)",
     "ifmr": "the greatest number scaled for the least squared error (Ascend AMCT)",
 }
 

@@ -1,7 +1,8 @@
 """Qualcomm's two rules: `tf`, the extremes, and `enhanced`, saturation weighed against rounding.
 
-Source: SNPE documentation, Quantized models; quic/aimet ModelOptimizations/DlQuantization/src/TfEncodingAnalyzer.cpp,
-TfEnhancedEncodingAnalyzer.cpp and math_functions.cpp (UpdatePdfSigned, GetHistogram_cpu).
+Source: SNPE documentation, Quantized models, for `tf`; for `enhanced` quic/aimet ModelOptimizations/DlQuantization/src/
+TfEnhancedEncodingAnalyzer.cpp and math_functions.cpp, as released in aimet-onnx 2.42, whose encodings the tests hold. Against the
+older sources that release has three times the bins, edges at multiples of the width, and treats each candidate on its own.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from intlower.compiler.calibration.methods.form import GridForm
 
 MINIMUM_RANGE = 0.01
 
-# Bins of the density, and how far it reaches past the first batch: the collector never moves it again.
-BINS = 512
-REACH = 3.0
+# How far the density reaches, in ranges of the first batch, for it is never moved again; 512 bins lie within that range.
+REACH = 3
+BINS = REACH * 512
 
 # The price of saturation in units of rounding error, GAMMA.
 SATURATION_PRICE = 3.0
@@ -45,15 +46,15 @@ def _no_shares() -> NDArray[np.float64]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Density:
-    """The share of numbers near each of 512 points, the mean over batches.
+    """The share of numbers in each of BINS bins, the mean over batches.
 
-    The first batch that is not all 0 fixes the points: its range widened three times about its middle. What later batches hold
-    beyond is not counted.
+    The first batch that is not all 0 fixes the bins: its range, widened three times about its middle, down to a multiple of the
+    width. What later batches hold beyond is not counted.
 
     Attributes:
-        left: the first point.
-        width: between points, positive; 0 while nothing but 0 was seen.
-        shares: float64 [512].
+        left: the first edge.
+        width: of a bin, positive; 0 while nothing but 0 was seen.
+        shares: float64 [BINS].
         batches: how many were seen since.
     """
 
@@ -70,7 +71,8 @@ class Density:
         if minimum == maximum:
             maximum = minimum + 0.01
         middle, half = (maximum + minimum) / 2, REACH * (maximum - minimum) / 2
-        return cls(middle - half, 2 * half / BINS)
+        width = 2 * half / BINS
+        return cls(math.floor((middle - half) / width) * width, width)
 
     def including(self, array: NDArray[Any]) -> Density:
         """Return the density with a batch more.
@@ -82,9 +84,8 @@ class Density:
             started = Density.over(float(array.min()), float(array.max()))
             return self if started.width == 0.0 else started.including(array)
         quotient = (array.astype(np.float64).ravel() - self.left) / self.width
-        inside = quotient[(quotient > -0.5) & (quotient < BINS - 0.5)]
-        # Half away from zero, as C's round(); only -0.5, left out above, could tell it from half up.
-        counts = np.bincount(np.floor(inside + 0.5).astype(np.int64), minlength=BINS)
+        inside = quotient[(quotient >= 0) & (quotient < BINS)]
+        counts = np.bincount(inside.astype(np.int64), minlength=BINS)
         shares = (self.shares * self.batches + counts / array.size) / (self.batches + 1)
         return Density(self.left, self.width, shares, self.batches + 1)
 
@@ -94,7 +95,7 @@ def enhanced_range(density: Density, form: GridForm) -> tuple[float, float]:
 
         cost = 3 * (squared distance of saturated numbers to the end of the grid) + (squared rounding error of the rest)
 
-    over the middles of the bins. Candidates: asymmetric, scales of 1/16 to 17/16 of the observed one with 21 offsets each,
+    over the middles of the bins, of any number. Candidates: asymmetric, scales of 1/16 to 17/16 of the observed one with 21 offsets each,
     drawn into the observed range, and the observed grid; symmetric, scales of 1/100 to 101/100.
 
     Args:
@@ -103,7 +104,7 @@ def enhanced_range(density: Density, form: GridForm) -> tuple[float, float]:
     """
     if density.width == 0.0:
         return tf_range(0.0, 0.0)
-    points = density.left + density.width * np.arange(BINS)
+    points = density.left + density.width * np.arange(len(density.shares))
     filled = np.flatnonzero(density.shares > 0)
     low, high = tf_range(float(points[filled[0]]), float(points[max(int(filled[-1]), 1)]))
     candidates = (_symmetric if form.symmetric else _asymmetric)(low, high, form.steps)
@@ -133,12 +134,9 @@ def _asymmetric(low: float, high: float, steps: int) -> Iterator[tuple[float, in
             if start < low and end > high:
                 continue
             start, end = max(low, start), min(high, end)
-            # The source hands the narrowed scale on to the next offset: the variable is the loop's.
-            scale = (end - start) / steps
-            if scale <= 0:
-                return
-            offset = _half_away(start / scale)
-            yield scale, offset
+            narrowed = (end - start) / steps
+            if narrowed > 0:
+                yield narrowed, _half_away(start / narrowed)
     yield observed, observed_offset
 
 
@@ -149,9 +147,10 @@ def _symmetric(low: float, high: float, steps: int) -> Iterator[tuple[float, int
 
 
 def _cost(density: Density, scale: float, offset: int, steps: int) -> float:
-    middles = density.left + density.width * (np.arange(BINS) + 0.5)
+    bins = len(density.shares)
+    middles = density.left + density.width * (np.arange(bins) + 0.5)
     first, last = (
-        min(max(math.floor((end - density.left) / density.width), 0), BINS - 1)
+        min(max(math.floor((end - density.left) / density.width), 0), bins - 1)
         for end in (scale * offset, scale * (offset + steps))
     )
     below = np.square(middles[:first] - middles[first])
