@@ -11,7 +11,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from intlower.compiler.calibration import calibrate
-from intlower.compiler.calibration.from_samples import Method
+from intlower.compiler.calibration.methods.form import GridForm
+from intlower.compiler.calibration.methods.select import Method
 from intlower.compiler.discovery import load_target
 from intlower.compiler.errors import CalibrationError, CalibrationWarning, DataError
 from intlower.compiler.graph import Graph
@@ -50,7 +51,7 @@ def compile_model(
         samples: representative inputs; without them the model's own batch-norm statistics are used.
         synthesize: how many inputs to make from the network's statistics and calibrate with, in the place of samples.
         budget_seconds: wall-clock time for that, or None.
-        method: how samples become ranges.
+        method: how ranges are taken from numbers: of samples, or of what the moments tell.
         input_ranges: (least, greatest) of graph inputs, where known.
         shapes: of graph inputs, where the file leaves them open.
         recipe: name of one of the target's recipes.
@@ -105,6 +106,9 @@ def compile_model(
         samples=samples,
         synthetic=synthetic,
         method=method,
+        form=GridForm(
+            bits=chosen.spec.activations.bits, symmetric=chosen.spec.activations.symmetric
+        ),
         input_ranges=input_ranges,
         seed=seed,
         noise=not prepared.data_free,
