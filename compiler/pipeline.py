@@ -23,6 +23,7 @@ from intlower.compiler.program import IntegerProgram, Origin
 from intlower.compiler.recipe import WeightRounding
 from intlower.compiler.sample_correction import correct_on_samples
 from intlower.compiler.second_moments import second_moments
+from intlower.compiler.spec import Contract, TargetSpec
 from intlower.compiler.synthesis import Synthesis
 from intlower.compiler.synthesis import synthesize as synthesize_inputs
 
@@ -106,9 +107,7 @@ def compile_model(
         samples=samples,
         synthetic=synthetic,
         method=method,
-        form=GridForm(
-            bits=chosen.spec.activations.bits, symmetric=chosen.spec.activations.symmetric
-        ),
+        form=_grid_form(chosen.spec),
         input_ranges=input_ranges,
         seed=seed,
         noise=not prepared.data_free,
@@ -131,6 +130,13 @@ def compile_model(
     correction = correct_on_samples(program, graph, representative, say)
     described = f"{origin.calibration}; {correction.describe()}"
     return replace(correction.program, origin=replace(origin, calibration=described))
+
+
+def _grid_form(spec: Contract) -> GridForm:
+    """Return the grid that rules of calibration lay out; one of 8 bits where the target's is not uniform."""
+    if isinstance(spec, TargetSpec):
+        return GridForm(bits=spec.activations.bits, symmetric=spec.activations.symmetric)
+    return GridForm(bits=8, symmetric=True)
 
 
 def _synthesized(
