@@ -13,7 +13,9 @@ FOLDER = Path(__file__).resolve().parents[2] / "docs" / "targets"
 @pytest.mark.parametrize("name", target_names())
 def test_the_page_of_a_target_says_what_the_target_says(name: str) -> None:
     page = (FOLDER / f"{name}.md").read_text(encoding="utf-8")
-    assert page == contract_page(load_family(name)), "run: intlower targets --write docs/targets"
+    assert page == contract_page(load_family(name)), (
+        "run: intlower targets --write docs/targets"
+    )
 
 
 def test_no_page_is_left_of_a_target_that_is_gone() -> None:
