@@ -35,7 +35,7 @@ from intlower.compiler.artifact_metadata import (
 from intlower.compiler.constant import Constant
 from intlower.compiler.errors import ArtifactError, CalibrationError
 from intlower.compiler.files import write_atomically
-from intlower.compiler.instruction_rules import LARGEST_TENSOR
+from intlower.compiler.instruction_checker import LARGEST_TENSOR
 from intlower.compiler.onnx_functions.body import DOMAIN, OPSET, tensor_type
 from intlower.compiler.onnx_functions.library import function_for, function_name
 from intlower.compiler.program import Attribute, Instruction, IntegerProgram, Tensor
