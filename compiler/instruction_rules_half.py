@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from intlower.compiler.instruction_checker import LARGEST_TENSOR, Checker
 from intlower.compiler.operators import AveragePool, Conv, MaxPool, Pad, Shape
 from intlower.kernels.half_rule import HalfRule, Subnormals
 from intlower.kernels.signature import ElementType
-
-if TYPE_CHECKING:
-    from intlower.compiler.instruction_rules import _Checker as Checker
 
 _LEAST_NORMAL = np.float16(2.0**-14)
 
@@ -77,9 +75,9 @@ def _weighted(checker: Checker, outputs: int) -> None:
 
 def _half_conv2d(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     strides, dilations = (
-        checker.numbers(key, 2, 1, checker.largest) for key in ("strides", "dilations")
+        checker.numbers(key, 2, 1, LARGEST_TENSOR) for key in ("strides", "dilations")
     )
-    pads = checker.numbers("pads", 4, 0, checker.largest)
+    pads = checker.numbers("pads", 4, 0, LARGEST_TENSOR)
     checker.padded(inputs[0], pads)
     weights = checker.constants["weights"]
     if weights.ndim != 4:
@@ -89,7 +87,7 @@ def _half_conv2d(checker: Checker, inputs: Sequence[Shape]) -> Shape:
         strides=(strides[0], strides[1]),
         dilations=(dilations[0], dilations[1]),
         pads=(pads[0], pads[1], pads[2], pads[3]),
-        groups=checker.number("groups", 1, checker.largest),
+        groups=checker.number("groups", 1, LARGEST_TENSOR),
     )
     return operator.output_shape([inputs[0], weights.shape])
 
@@ -126,7 +124,7 @@ def _half_max_pool(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     _float16(checker)
     kernel, strides, pads = checker.window()
     checker.padded(inputs[0], pads)
-    dilations = checker.numbers("dilations", 2, 1, checker.largest)
+    dilations = checker.numbers("dilations", 2, 1, LARGEST_TENSOR)
     operator = MaxPool(
         kernel_shape=kernel, strides=strides, pads=pads, dilations=(dilations[0], dilations[1])
     )
@@ -142,7 +140,7 @@ def _half_clip(checker: Checker, inputs: Sequence[Shape]) -> Shape:
 def _half_pad(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     _float16(checker)
     rank = len(inputs[0])
-    pads = checker.numbers("pads", 2 * rank, 0, checker.largest)
+    pads = checker.numbers("pads", 2 * rank, 0, LARGEST_TENSOR)
     _halves(checker, "value", (1,), infinite=not _rule(checker).saturate)
     if pads[0] or pads[rank]:
         raise checker.error("pads the batch")

@@ -65,6 +65,11 @@ class HalfSpec:
         """The numbers of every tensor and of the weights."""
         return HalfGrid(subnormals=self.subnormals, saturate=self.saturate)
 
+    @property
+    def calibration(self) -> str:
+        """Half precision needs no ranges; what would be taken if something asked."""
+        return "min-max"
+
     def summary(self) -> dict[str, str]:
         """Return the numbers and the sums, each in a few words."""
         kept = "subnormals kept" if self.subnormals is Subnormals.KEPT else "no subnormals"

@@ -52,6 +52,11 @@ class MixedSpec:
         """Names of the float operators that it runs, quantized or in half precision."""
         return self.half.operators
 
+    @property
+    def calibration(self) -> str:
+        """Ascend's own search of a range; see `calibration/methods/ifmr.py`."""
+        return "ifmr"
+
     def summary(self) -> dict[str, str]:
         """Return the grids and the arithmetic in between, each in a few words."""
         return {

@@ -180,7 +180,7 @@ def half_average_pool(
         for u in range(kernel_shape[0]):
             for v in range(kernel_shape[1]):
                 total = _accumulated(total, views[..., u, v].astype(np.float32), rule)
-        mean = np.divide(total, count.astype(np.float32), dtype=np.float32)
+        mean = np.divide(total, count, dtype=np.float32)
     return _finished(mean, minimum, maximum, rule)
 
 
@@ -277,8 +277,8 @@ def half_quantize(
     # Past 2**17 a code saturates, whatever its zero point.
     limited = np.clip(np.nan_to_num(rounded, nan=0.0), -(2.0**17), 2.0**17)
     shifted = limited.astype(np.int64) + output_zero_point
-    quantized: Codes = np.clip(shifted, minimum, maximum).astype(key.output.dtype_name)
-    return quantized
+    limited_codes: Codes = np.clip(shifted, minimum, maximum)
+    return limited_codes.astype(key.output.dtype_name)
 
 
 def _rule(key: KernelKey) -> HalfRule:

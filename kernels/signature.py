@@ -56,13 +56,31 @@ class Requantize(enum.Enum):
     ============  ==========================================================  ==========
     F32EVEN       one IEEE single-precision multiply, ties to even            (8), (9)
     MUL31DOUBLE   Q31 multiplier, two roundings (gemmlowp)                    (11), (13)
-    MUL31SINGLE   Q31 multiplier, one rounding, ties up                       (12), (13)
+    MUL31SINGLE   multiplier of up to 31 bits, one rounding, ties up          (12), (17)
+    F32BIAS       as F32EVEN, the bias added in single precision              (15), (9)
+    POWERUP       power of two, ties up                                       (16), (18)
+    POWERAWAY     power of two, ties away from zero                           (16), (18)
+    POWEREVEN     power of two, ties to even                                  (16), (18)
     ============  ==========================================================  ==========
     """
 
     F32EVEN = "f32even"
     MUL31DOUBLE = "mul31double"
     MUL31SINGLE = "mul31single"
+    F32BIAS = "f32bias"
+    POWERUP = "powerup"
+    POWERAWAY = "poweraway"
+    POWEREVEN = "powereven"
+
+    @property
+    def single_precision(self) -> bool:
+        """Whether it scales by a float32."""
+        return self in (Requantize.F32EVEN, Requantize.F32BIAS)
+
+    @property
+    def power_of_two(self) -> bool:
+        """Whether it scales by powers of two only."""
+        return self in (Requantize.POWERUP, Requantize.POWERAWAY, Requantize.POWEREVEN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +93,8 @@ class OperatorSchema:
         attributes: names of the integer attributes.
         weighted: whether the kernel name carries a weight type.
         requantized: whether the kernel name carries a requantization and an output type.
+        converts: whether it carries an output type without a requantization, which its constants state.
         half: whether the kernel name carries a half-precision rule.
-        converts: whether the kernel name carries an output type without a requantization.
         moves_floats: whether float16 codes may go through it, although it is no half-precision operator.
     """
 
@@ -93,7 +111,9 @@ class OperatorSchema:
 _PER_CHANNEL = ("weights", "bias", "multiplier", "shift", "minimum", "maximum")
 _ZERO_POINTS = ("input_zero_point", "weight_zero_point", "output_zero_point")
 _WINDOW = ("kernel_shape", "strides", "pads")
-_BOUNDS = ("minimum", "maximum")
+_LIMITS = ("minimum", "maximum")
+_LOG_PRODUCTS = ("weights", "bias_low", "bias_high", "mantissas", *_LIMITS)
+_LOG_READ_OUT = ("product_shift", "mantissa", "shift")
 
 # Every operator of the integer program. `reference.py` documents each argument's layout and range.
 OPERATORS: dict[str, OperatorSchema] = {
@@ -141,28 +161,47 @@ OPERATORS: dict[str, OperatorSchema] = {
     "slice": OperatorSchema(attributes=("starts", "ends", "axes", "steps"), moves_floats=True),
     "reshape": OperatorSchema(attributes=("shape",), moves_floats=True),
     "softmax": OperatorSchema(constants=("table",), attributes=("axis", "maximum")),
+    # Logarithmic codes and linear numbers, `reference_log.py` and `numerics_log.py`.
+    "log_conv2d": OperatorSchema(
+        constants=_LOG_PRODUCTS,
+        attributes=("strides", "pads", "dilations", "groups", *_LOG_READ_OUT),
+        weighted=True,
+        converts=True,
+    ),
+    "log_gemm": OperatorSchema(
+        constants=_LOG_PRODUCTS, attributes=_LOG_READ_OUT, weighted=True, converts=True
+    ),
+    "log_encode": OperatorSchema(
+        constants=("thresholds",), attributes=("negative_threshold",), converts=True
+    ),
+    "log_decode": OperatorSchema(constants=("levels",), converts=True),
+    "linear_add": OperatorSchema(inputs=2, attributes=_LIMITS),
+    "linear_average_pool": OperatorSchema(
+        constants=("counts",), attributes=(*_WINDOW, *_LIMITS)
+    ),
+    "linear_clamp": OperatorSchema(attributes=_LIMITS),
     # Half precision: `reference_half.py` documents each.
     "half_conv2d": OperatorSchema(
-        constants=("weights", "bias", *_BOUNDS),
+        constants=("weights", "bias", *_LIMITS),
         attributes=("strides", "pads", "dilations", "groups"),
         weighted=True,
         half=True,
     ),
     "half_gemm": OperatorSchema(
-        constants=("weights", "bias", *_BOUNDS), weighted=True, half=True
+        constants=("weights", "bias", *_LIMITS), weighted=True, half=True
     ),
-    "half_add": OperatorSchema(inputs=2, constants=_BOUNDS, half=True),
+    "half_add": OperatorSchema(inputs=2, constants=_LIMITS, half=True),
     "half_average_pool": OperatorSchema(
-        constants=("count", *_BOUNDS), attributes=_WINDOW, half=True
+        constants=("count", *_LIMITS), attributes=_WINDOW, half=True
     ),
     "half_max_pool": OperatorSchema(attributes=(*_WINDOW, "dilations"), half=True),
-    "half_clip": OperatorSchema(constants=_BOUNDS, half=True),
+    "half_clip": OperatorSchema(constants=_LIMITS, half=True),
     "half_pad": OperatorSchema(constants=("value",), attributes=("pads",), half=True),
     "half_dequantize": OperatorSchema(
-        constants=("multiplier", "shift", *_BOUNDS), half=True, converts=True
+        constants=("multiplier", "shift", *_LIMITS), half=True, converts=True
     ),
     "half_quantize": OperatorSchema(
-        attributes=("multiplier", "shift", "output_zero_point", *_BOUNDS),
+        attributes=("multiplier", "shift", "output_zero_point", *_LIMITS),
         half=True,
         converts=True,
     ),
@@ -170,7 +209,7 @@ OPERATORS: dict[str, OperatorSchema] = {
 
 _NAME = re.compile(
     r"(?P<operator>[a-z0-9_]+?)(?P<types>(?:_(?:[su](?:8|16|32)|f16)c?)+)"
-    r"(?:__(?P<requantize>f32even|mul31double|mul31single))?"
+    r"(?:__(?P<requantize>" + "|".join(rule.value for rule in Requantize) + r"))?"
     rf"(?:__(?P<half>{RULE_PATTERN}))?(?:__(?P<variant>[a-z0-9]+))?"
 )
 

@@ -9,6 +9,7 @@ from intlower.compiler.errors import ArtifactError
 from intlower.compiler.fields import Fields
 from intlower.compiler.grids.base import Grid
 from intlower.compiler.grids.half import HalfGrid
+from intlower.compiler.grids.logarithmic import LogGrid
 from intlower.compiler.grids.uniform import UniformGrid
 from intlower.kernels.half_rule import Subnormals
 from intlower.kernels.numerics import Rounding
@@ -54,6 +55,10 @@ def _uniform(fields: Fields) -> UniformGrid:
     )
 
 
+def _logarithmic(fields: Fields) -> LogGrid:
+    return LogGrid(bits=fields.integer("bits"), z=fields.integer("z"))
+
+
 def _half(fields: Fields) -> HalfGrid:
     if _element(fields) is not ElementType.FLOAT16:
         raise ArtifactError(f"{fields.where}: a half-precision grid has float16 codes")
@@ -66,5 +71,6 @@ def _half(fields: Fields) -> HalfGrid:
 
 _READERS: dict[str, Callable[[Fields], Grid]] = {
     UniformGrid.kind: _uniform,
+    LogGrid.kind: _logarithmic,
     HalfGrid.kind: _half,
 }

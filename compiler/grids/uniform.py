@@ -179,6 +179,8 @@ class UniformSpec:
         signed: stored as int or as uint.
         symmetric: the zero point is fixed at 0 (signed codes only) and the scale comes from max|x|;
             otherwise min and max (with 0 included) take the two ends.
+        power_of_two: symmetric grids whose scale is 2**-position; the greatest position that does not saturate the range,
+            limited to `greatest_position`.
         narrow: a signed grid leaves out its least code, -2**(bits-1).
         per_channel: one scale for each output channel (weights).
         rounding: of reals to codes.
@@ -192,6 +194,8 @@ class UniformSpec:
     narrow: bool = False
     per_channel: bool = False
     minimum_range: float = 1e-8
+    power_of_two: bool = False
+    greatest_position: int = 30
 
     def __post_init__(self) -> None:
         if not 2 <= self.bits <= 16:
@@ -200,6 +204,8 @@ class UniformSpec:
             raise ValueError("only a signed grid can be narrow")
         if self.symmetric and not self.signed:
             raise ValueError("a symmetric grid is signed")
+        if self.power_of_two and not self.symmetric:
+            raise ValueError("a grid of powers of two is symmetric")
 
     @property
     def element(self) -> ElementType:
@@ -218,6 +224,8 @@ class UniformSpec:
         """Return the spec in words, for tables."""
         low, high = self.limits
         form = "symmetric" if self.symmetric else "asymmetric"
+        if self.power_of_two:
+            form = "power-of-two"
         per = "channel" if self.per_channel else "tensor"
         return f"{self.element.dtype_name} {form} per {per}, codes {low}..{high}, {self.rounding.value}"
 
@@ -239,12 +247,29 @@ class UniformSpec:
         low, high = min(minimum, 0.0), max(maximum, 0.0)
         if self.symmetric:
             bound = max(-low, high, self.minimum_range)
+            if self.power_of_two:
+                return self.at_position(self.position(-low, high))
             return self._grid(np.float32(bound / self.limits[1]), 0)
         high = max(high, low + self.minimum_range)
         steps = self.limits[1] - self.limits[0]
         scale = (high - low) / steps
-        zero_point = min(max(math.floor(-low / scale + 0.5), 0), steps)
-        return self._grid(np.float32(scale), self.limits[0] + zero_point)
+        zero_point = min(max(math.floor(-low / scale + 0.5), 0), steps) + self.limits[0]
+        return self._grid(np.float32(scale), zero_point)
+
+    def position(self, below: float, above: float) -> int:
+        """Return the greatest p, up to `greatest_position`, for which -below and above lie within the codes of scale 2**-p.
+
+        Up to half a step past the last code counts as within: it rounds to that code.
+        """
+        least, greatest = self.limits
+        bound = max(
+            below / (0.5 - least), above / (0.5 + greatest), self.minimum_range / greatest
+        )
+        return min(math.floor(-math.log2(bound)), self.greatest_position)
+
+    def at_position(self, position: int) -> UniformGrid:
+        """Return the grid of scale 2**-position, zero point 0."""
+        return self._grid(np.float32(math.ldexp(1.0, -position)), 0)
 
     def channel_grid(self, bounds: NDArray[Any], axis: int) -> UniformGrid:
         """Return the symmetric grid with one scale per channel.

@@ -129,9 +129,10 @@ Operand = Value | int | float
 
 
 class Body:
-    """The nodes of one function, in order, or of one loop inside it."""
+    """The nodes of one function, in order, or of a graph inside it."""
 
     def __init__(self, prefix: str = "") -> None:
+        """Take what the names of values begin with: a graph's differ from those around it."""
         self._prefix = prefix
         self._nodes: list[NodeProto] = []
         self._known: dict[tuple[str, str], Value] = {}
@@ -241,6 +242,12 @@ class Body:
             attributes,
             doc_string=description,
         )
+
+    def graph(
+        self, name: str, inputs: Sequence[ValueInfoProto], outputs: Sequence[ValueInfoProto]
+    ) -> GraphProto:
+        """Return the nodes as a graph, for a node that runs it."""
+        return helper.make_graph(self._nodes, name, inputs, outputs)
 
     def _constant(
         self, key: tuple[str, str], dtype: str, attributes: dict[str, AttributeValue]

@@ -20,6 +20,7 @@ from intlower.compiler.planning.half import (
     write_half_products,
     write_half_quantize,
 )
+from intlower.compiler.planning.logarithmic import LOG_ROW_WRITERS
 from intlower.compiler.planning.movement import (
     write_concat,
     write_pad,
@@ -42,6 +43,7 @@ ROW_WRITERS: dict[str, Callable[[RowWriter, Instruction], None]] = {
     "slice": write_slice,
     "reshape": write_reshape,
     "softmax": write_softmax,
+    **LOG_ROW_WRITERS,
     "half_conv2d": write_half_products,
     "half_gemm": write_half_products,
     "half_add": write_half_add,
