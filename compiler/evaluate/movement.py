@@ -64,6 +64,8 @@ def depth_to_space(operator: DepthToSpace, x: torch.Tensor) -> torch.Tensor:
 
 def space_to_depth(operator: SpaceToDepth, x: torch.Tensor) -> torch.Tensor:
     """Return blocks gathered as channels."""
+    if operator.channels_first:
+        return functional.pixel_unshuffle(x, operator.block)
     n, c, h, w = x.shape
     b = operator.block
     blocks = x.reshape(n, c, h // b, b, w // b, b).permute(0, 3, 5, 1, 2, 4)

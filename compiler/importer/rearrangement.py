@@ -74,17 +74,25 @@ def _listed_axes(node: OnnxNode, scope: Scope) -> tuple[int, ...] | None:
 
 def convert_depth_to_space(node: OnnxNode, scope: Scope) -> None:
     """Convert DepthToSpace in either order of channels."""
-    mode = node.text("mode", "DCR")
-    if mode not in ("DCR", "CRD"):
-        raise NotSupported(f"its mode is {mode!r}")
-    operator = DepthToSpace(block=node.integer("blocksize", 0), channels_first=mode == "CRD")
+    operator = DepthToSpace(
+        block=node.integer("blocksize", 0), channels_first=_channels_first(node)
+    )
     scope.emit(node.name, operator, (node.input(0),), node.outputs[0])
 
 
 def convert_space_to_depth(node: OnnxNode, scope: Scope) -> None:
-    """Convert SpaceToDepth."""
-    operator = SpaceToDepth(block=node.integer("blocksize", 0))
+    """Convert SpaceToDepth in either order of channels."""
+    operator = SpaceToDepth(
+        block=node.integer("blocksize", 0), channels_first=_channels_first(node)
+    )
     scope.emit(node.name, operator, (node.input(0),), node.outputs[0])
+
+
+def _channels_first(node: OnnxNode) -> bool:
+    mode = node.text("mode", "DCR")
+    if mode not in ("DCR", "CRD"):
+        raise NotSupported(f"its mode is {mode!r}")
+    return mode == "CRD"
 
 
 def convert_expand(node: OnnxNode, scope: Scope) -> None:

@@ -155,13 +155,16 @@ class Scope:
     def emit(
         self, name: str, operator: AnyOperator, inputs: tuple[str, ...], output: str
     ) -> None:
-        """Append a node.
+        """Append a node; inputs that are constants are now part of the graph.
 
         Raises:
             InvalidGraph: the inputs do not fit the operator.
+            NotSupported: an input is a constant of integers, or depends on the batch.
         """
         shapes = [
-            self.shapes[i] if i in self.shapes else self.constants[i].array.shape
+            self.shapes[i]
+            if i in self.shapes
+            else self.constants[self.constant(i, "operand")].array.shape
             for i in inputs
         ]
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+import numpy as np
 import onnx
 
 from intlower.compiler.importer.attributes import NotSupported, OnnxNode
@@ -103,4 +104,8 @@ def convert_cast(node: OnnxNode, scope: Scope) -> None:
         floating = node.integer("to", 0) in _FLOATS
     if not floating:
         raise NotSupported("it makes integers of computed values")
+    if scope.is_constant(node.input(0)):  # cast like a value
+        array = scope.array(node.input(0), "operand").astype(np.float32)
+        scope.define_array(node.outputs[0], array)
+        return
     scope.emit(node.name, Identity(), (node.input(0),), node.outputs[0])

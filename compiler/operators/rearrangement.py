@@ -62,9 +62,15 @@ class DepthToSpace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpaceToDepth:
-    """[N, C, H * b, W * b] to [N, b * b * C, H, W], channels ordered (b, b, C)."""
+    """[N, C, H * b, W * b] to [N, b * b * C, H, W], for blocks of size b.
+
+    Attributes:
+        block: b.
+        channels_first: whether output channels are ordered (C, b, b), as PixelUnshuffle's, instead of (b, b, C).
+    """
 
     block: int
+    channels_first: bool = False
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """[N, b * b * C, H, W]."""
