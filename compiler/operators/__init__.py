@@ -129,6 +129,7 @@ __all__ = [
     "broadcast",
     "known",
     "normalize_axis",
+    "operator_name",
     "window_size",
 ]
 
@@ -167,3 +168,18 @@ AnyOperator = (
     | Slice
     | Identity
 )
+
+
+def operator_name(operator: AnyOperator) -> str:
+    """Return what reports call an operator: its function or reduction where its class has several, else its class.
+
+    >>> operator_name(Elementwise(function=Function.SIGMOID)), operator_name(Relu())
+    ('Sigmoid', 'Relu')
+    """
+    match operator:
+        case Elementwise(function=function):
+            return function.value
+        case Reduce(reduction=reduction):
+            return reduction.value
+        case _:
+            return type(operator).__name__
