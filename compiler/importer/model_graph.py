@@ -173,7 +173,7 @@ def _readable(node: OnnxNode, scope: Scope) -> bool:
         NotSupported: the operator is not, whatever its inputs are.
     """
     known = all(scope.is_value(n) or scope.is_constant(n) for n in node.inputs if n)
-    if not known and node.operator not in CONVERTERS:
+    if not known and node.operator not in (*CONVERTERS, "Shape"):
         raise NotSupported("")
     return known
 
