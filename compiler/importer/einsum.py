@@ -38,7 +38,9 @@ def convert_einsum(node: OnnxNode, scope: Scope) -> None:
     summed = [i for i in first if i in second and i not in result]
     rows = [i for i in first if i not in second]
     columns = [i for i in second if i not in first]
-    left = _grouped(node, scope, a, first, (batch, rows, summed), sizes)
+    # Without B the rows need not be joined: a matrix multiplies the last axis of any rank.
+    leading, own = (batch, rows) if batch else (rows[:-1], rows[-1:])
+    left = _grouped(node, scope, a, first, (leading, own, summed), sizes)
     right = _grouped(node, scope, b, second, (batch, summed, columns), sizes)
     product = scope.emit_intermediate(f"{node.name}_product", MatMul(), (left, right))
     order = "".join((*batch, *rows, *columns))

@@ -63,7 +63,7 @@ def convert_layer_normalization(node: OnnxNode, scope: Scope) -> None:
 def convert_group_normalization(node: OnnxNode, scope: Scope) -> None:
     """Convert GroupNormalization to an InstanceNormalization of groups, then a scale and a shift.
 
-    Both have one number for each channel; before opset 21, one for each group.
+    Both have one number for each channel. (Before opset 21 it was one for each group; onnx's checker refuses that.)
     """
     x, groups = node.input(0), node.integer("num_groups", 0)
     shape = scope.shape(x)
@@ -83,8 +83,6 @@ def convert_group_normalization(node: OnnxNode, scope: Scope) -> None:
     parameters = []
     for position, role in ((1, "scale"), (2, "shift")):
         array = scope.floats(node.input(position), role)
-        if array.shape == (groups,) and node.opset < 21:
-            array = np.repeat(array, channels // groups)
         if array.shape != (channels,):
             raise InvalidGraph(
                 f"{node.name}: a {role} of shape {list(array.shape)} for {channels} channels"

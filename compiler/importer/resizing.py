@@ -110,25 +110,18 @@ def _scales_and_sizes(
     if name and scope.is_constant(name) and scope.raw_array(name).size:
         given = scope.floats(name, "list of scales").reshape(-1)
         _require_spatial(node, len(given) == len(axes), True)
+        if any(end - start != 1 for start, end in zip(starts, ends, strict=True)):
+            # ONNX multiplies scales with the region's size, onnxruntime does not.
+            raise NotSupported("runtimes disagree about scales of a cropped region: give sizes")
         scales = dict(zip(axes, (float(v) for v in given), strict=True))
         sizes = {
-            axis: math.floor(
-                np.float32(known(shape[axis]))
-                * (np.float32(ends[axis]) - np.float32(starts[axis]))
-                * np.float32(scale)
-            )
+            axis: math.floor(np.float32(known(shape[axis])) * np.float32(scale))
             for axis, scale in scales.items()
             if axis >= 2
         }
     else:
-        wanted = _wanted_sizes(node, scope, axes)
+        wanted, scales = _wanted_sizes(node, scope, axes)
         sizes = {axis: size for axis, size in wanted.items() if axis >= 2}
-        scales = {
-            axis: float(np.float32(size) / np.float32(known(shape[axis])))
-            if shape[axis] is not None
-            else 1.0
-            for axis, size in wanted.items()
-        }
     _require_spatial(node, True, all(scales.get(axis, 1.0) == 1.0 for axis in (0, 1)))
     spatial = range(2, len(shape))
     return (
@@ -137,7 +130,10 @@ def _scales_and_sizes(
     )
 
 
-def _wanted_sizes(node: OnnxNode, scope: Scope, axes: tuple[int, ...]) -> dict[int, int]:
+def _wanted_sizes(
+    node: OnnxNode, scope: Scope, axes: tuple[int, ...]
+) -> tuple[dict[int, int], dict[int, float]]:
+    """Return sizes and scales of the listed axes, from the input `sizes`."""
     shape = scope.shape(node.input(0))
     if not node.input(3):
         raise InvalidGraph(f"{node.name}: it has neither scales nor sizes")
@@ -151,12 +147,18 @@ def _wanted_sizes(node: OnnxNode, scope: Scope, axes: tuple[int, ...]) -> dict[i
     if shape[0] is None and wanted.get(0, 0) != 0:
         raise NotSupported("it resizes the free batch")
     policy = node.text("keep_aspect_ratio_policy", "stretch")
-    if policy == "stretch":
-        return wanted
-    factors = [np.float32(wanted[axis]) / np.float32(known(shape[axis])) for axis in axes]
-    factor = min(factors) if policy == "not_larger" else max(factors)
-    # Halves go up. Source: ONNX Resize-18, "sizes[i] = round_int(scale * in_size[i])".
-    return {axis: math.floor(factor * np.float32(known(shape[axis])) + 0.5) for axis in axes}
+    factors = {
+        axis: np.float32(size) / np.float32(known(shape[axis]))
+        for axis, size in wanted.items()
+        if shape[axis] is not None
+    }
+    if policy != "stretch":
+        # Halves go up. Source: ONNX Resize-18, "sizes[i] = round_int(scale * in_size[i])".
+        factor = min(factors.values()) if policy == "not_larger" else max(factors.values())
+        factors = dict.fromkeys(factors, factor)
+        for axis in factors:
+            wanted[axis] = math.floor(factor * np.float32(known(shape[axis])) + 0.5)
+    return wanted, {axis: float(factors.get(axis, 1.0)) for axis in axes}
 
 
 def _emit(node: OnnxNode, scope: Scope, operator: Resize) -> None:

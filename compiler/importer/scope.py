@@ -145,7 +145,7 @@ class Scope:
     def add_constant(self, base: str, array: NDArray[np.float32]) -> str:
         """Return the name of a new constant."""
         name = self.fresh(base)
-        self.constants[name] = Constant(array)
+        self.constants[name] = Constant(np.asarray(array))  # arithmetic makes scalars of rank 0
         return name
 
     def shape(self, name: str) -> Shape:
