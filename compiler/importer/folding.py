@@ -99,7 +99,7 @@ def fold(node: OnnxNode, scope: Scope) -> None:
             # Every known dimension is positive: a 0 can only be the batch.
             marked = (
                 batch_dependent
-                and node.operator not in (*_BATCH_FILLING, "Equal")
+                and node.operator not in (*_BATCH_FILLING, "Equal", "Shape")
                 and bool((array == 0).any())
             )
             scope.define_array(name, array, batch_dependent=marked)
@@ -109,6 +109,10 @@ def _keeps_batch(node: OnnxNode, scope: Scope) -> bool:
     """Whether a node does with 0, in the place of the free batch, what it would do with any number of samples."""
     arrays = [scope.raw_array(name) for name in node.inputs if name]
     match node.operator:
+        case "Shape":  # the number of its elements, not the elements
+            return True
+        case "Reshape":
+            return not scope.is_batch_dependent(node.input(1))
         case "Where":  # it chooses elements; its condition is no size
             return not scope.is_batch_dependent(node.input(0))
         case "Expand" | "ConstantOfShape":  # only its shape may be, in front

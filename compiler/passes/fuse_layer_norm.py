@@ -11,9 +11,11 @@ from intlower.compiler.constant import Constant
 from intlower.compiler.graph import Graph, Node, fresh_name
 from intlower.compiler.operators import (
     Add,
+    AveragePool,
     Div,
     Elementwise,
     Function,
+    GlobalAveragePool,
     LayerNormalization,
     Mul,
     Reduce,
@@ -90,17 +92,31 @@ def _match(reader: Reader, node: Node) -> tuple[str, LayerNormalization] | None:
     average = reader.producer(mean)
     if variance is None or average is None or average.operator != variance.operator:
         return None
-    operator = average.operator
-    if not isinstance(operator, Reduce) or operator.reduction is not Reduction.MEAN:
-        return None
-    rank = len(reader.graph.values[x].shape)
-    axes = sorted(axis % rank for axis in operator.axes)
-    if axes != list(range(axes[0], rank)) or average.inputs != (x,):
+    shape = reader.graph.values[x].shape
+    axes = _averaged(average, shape)
+    if not axes or axes != list(range(axes[0], len(shape))) or average.inputs != (x,):
         return None
     square = reader.product_of(variance.inputs[0])
     if not square.is_close(1.0, centred.output, centred.output):
         return None
     return x, LayerNormalization(axis=axes[0], epsilon=positive[1])
+
+
+def _averaged(node: Node, shape: Shape) -> list[int]:
+    """Return the axes that a node takes the mean of, whole; none for other nodes."""
+    match node.operator:
+        case Reduce(reduction=Reduction.MEAN, axes=axes):
+            return sorted(axis % len(shape) for axis in axes)
+        case GlobalAveragePool():
+            return [2, 3]
+        case AveragePool(kernel_shape=kernel) if node.operator == AveragePool(
+            kernel_shape=kernel
+        ):
+            axes = tuple(axis for axis in (2, 3) if kernel[axis - 2] > 1)
+            whole = all(shape[axis] == kernel[axis - 2] for axis in axes)
+            return list(axes) if whole else []
+        case _:
+            return []
 
 
 def _only_reader(graph: Graph, readers: dict[str, list[Node]], node: Node) -> Node | None:
