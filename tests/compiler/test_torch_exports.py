@@ -45,7 +45,7 @@ def simplified(model: onnx.ModelProto) -> Graph:
     return passed
 
 
-@pytest.mark.parametrize("opset", [11, 13, 17, 20])
+@pytest.mark.parametrize("opset", [11, 17, 20])
 @pytest.mark.parametrize("name", BLOCKS)
 def test_what_torchscript_writes_is_imported_and_made_whole(name: str, opset: int) -> None:
     graph = simplified(exported(name, opset=opset, dynamo=False))
@@ -57,9 +57,9 @@ def test_what_torchscript_writes_is_imported_and_made_whole(name: str, opset: in
     importlib.util.find_spec("onnxscript") is None,
     reason="torch's dynamo exporter needs onnxscript",
 )
-@pytest.mark.parametrize("free", [True, False])
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BLOCKS)
-def test_what_dynamo_writes_is_imported_and_made_whole(name: str, free: bool) -> None:
-    graph = simplified(exported(name, opset=18, dynamo=True, free=free))
+def test_what_dynamo_writes_is_imported_and_made_whole(name: str) -> None:
+    graph = simplified(exported(name, opset=18, dynamo=True, free=name != "yolo"))
     found = {operator_name(node.operator) for node in graph.nodes}
     assert found <= WHOLE.get(name, found)
