@@ -22,6 +22,8 @@ from intlower.compiler.errors import (
 from intlower.compiler.evaluate import evaluate
 from intlower.compiler.importer import functions, import_model, read_model
 from intlower.compiler.operators import Conv
+from intlower.compiler.passes.base import run_passes
+from intlower.compiler.passes.standard import STANDARD_PASSES
 
 
 def relu_model(*dimensions: int | str | None) -> onnx.ModelProto:
@@ -340,3 +342,22 @@ def test_a_real_network_keeps_its_names_and_parameters() -> None:
     assert set(graph.constants) == {tensor.name for tensor in model.graph.initializer}
     convolutions = [node for node in graph.nodes if isinstance(node.operator, Conv)]
     assert len(convolutions) == 21
+
+
+def test_a_chain_of_ten_thousand_nodes_is_imported_and_simplified() -> None:
+    """Recursion would not get so far, and a step in quadratic time would take minutes."""
+    b = networks.NetworkBuilder()
+    x = "x"
+    for index in range(10_000):
+        x = b.node("Sigmoid" if index % 2 else "Relu", x)
+    graph = import_model(b.model({"x": ["N", 3]}, x))
+    assert len(run_passes(graph, STANDARD_PASSES).nodes) == 10_000
+
+
+@pytest.mark.parametrize("opset", range(7, 24))
+def test_every_opset_from_7_to_23_is_read(opset: int) -> None:
+    b = networks.NetworkBuilder(opset=opset)
+    y = b.clip(b.conv("x", 3, 4, 3, pads=[1, 1, 1, 1]), -1.0, 1.0)
+    y = b.pad(b.slice(y, [1], [5], [2]), [0, 0, 1, 0, 0, 0, 1, 0])
+    y = b.node("Softmax", b.node("Flatten", b.node("Sigmoid", y)), axis=1)
+    networks.assert_evaluates_as_in_onnxruntime(b.model({"x": ["N", 3, 6, 6]}, y))
