@@ -27,7 +27,9 @@ from intlower.evaluation import class_scores, open_float_model, open_integer_pro
 @click.argument("data", type=FILE)
 @click.option("--target", "targets", multiple=True, default=("tensorrt", "snpe"))
 @click.option("--samples", type=click.IntRange(min=1), default=32, show_default=True)
-@click.option("--count", type=click.IntRange(min=1), help="Samples to measure on; else all others.")
+@click.option(
+    "--count", type=click.IntRange(min=1), help="Samples to measure on; else all others."
+)
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
 def measure(
     name: str,

@@ -7,7 +7,7 @@ from string import Template
 from intlower.backends.export.c.elements import c_type, require_int32, rule_of
 from intlower.backends.export.c.literals import c_integer
 from intlower.backends.export.c.pieces import Piece
-from intlower.backends.export.c.rules import CLAMP
+from intlower.backends.export.c.scaling import CLAMP
 from intlower.backends.export.c.writer import ModelWriter, shift_codes
 from intlower.compiler.planning.columns import number, numbers
 from intlower.compiler.program import Instruction

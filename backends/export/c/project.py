@@ -18,7 +18,7 @@ from intlower.compiler.program import IntegerProgram
 
 _MAKEFILE = """\
 CC = cc
-CFLAGS = -O2
+CFLAGS = -O3
 WARNINGS = -std=c99 -Wall -Wextra -Werror -pedantic
 
 $project.o: $project.c $project.h $project_kernels.h
