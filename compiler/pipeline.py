@@ -23,6 +23,7 @@ from intlower.compiler.program import IntegerProgram, Origin
 from intlower.compiler.recipe import WeightRounding
 from intlower.compiler.sample_correction import correct_on_samples
 from intlower.compiler.second_moments import second_moments
+from intlower.compiler.spec import Contract, TargetSpec
 from intlower.compiler.synthesis import Synthesis
 from intlower.compiler.synthesis import synthesize as synthesize_inputs
 
@@ -34,7 +35,7 @@ def compile_model(
     samples: Mapping[str, NDArray[Any]] | None = None,
     synthesize: int | None = None,
     budget_seconds: float | None = None,
-    method: Method = Method.MIN_MAX,
+    method: Method | None = None,
     input_ranges: Mapping[str, tuple[float, float]] | None = None,
     shapes: Mapping[str, Shape] | None = None,
     recipe: str = "default",
@@ -51,7 +52,8 @@ def compile_model(
         samples: representative inputs; without them the model's own batch-norm statistics are used.
         synthesize: how many inputs to make from the network's statistics and calibrate with, in the place of samples.
         budget_seconds: wall-clock time for that, or None.
-        method: how ranges are taken from numbers: of samples, or of what the moments tell.
+        method: how ranges are taken from numbers: of samples, or of what the moments tell. None: from samples as the target's
+            vendor does it; from moments as mean and spread tell.
         input_ranges: (least, greatest) of graph inputs, where known.
         shapes: of graph inputs, where the file leaves them open.
         recipe: name of one of the target's recipes.
@@ -105,10 +107,8 @@ def compile_model(
         graph,
         samples=samples,
         synthetic=synthetic,
-        method=method,
-        form=GridForm(
-            bits=chosen.spec.activations.bits, symmetric=chosen.spec.activations.symmetric
-        ),
+        method=method or _usual_method(chosen.spec, samples is not None),
+        form=_grid_form(chosen.spec),
         input_ranges=input_ranges,
         seed=seed,
         noise=not prepared.data_free,
@@ -131,6 +131,17 @@ def compile_model(
     correction = correct_on_samples(program, graph, representative, say)
     described = f"{origin.calibration}; {correction.describe()}"
     return replace(correction.program, origin=replace(origin, calibration=described))
+
+
+def _usual_method(spec: Contract, samples: bool) -> Method:
+    return Method(spec.calibration) if samples else Method.MIN_MAX
+
+
+def _grid_form(spec: Contract) -> GridForm:
+    """Return the grid that rules of calibration lay out; one of 8 bits where the target's is not uniform."""
+    if isinstance(spec, TargetSpec):
+        return GridForm(bits=spec.activations.bits, symmetric=spec.activations.symmetric)
+    return GridForm(bits=8, symmetric=True)
 
 
 def _synthesized(

@@ -124,6 +124,11 @@ class Contract(Protocol):
         """Names of the float operators (classes of `operators/`) that it runs."""
         ...
 
+    @property
+    def calibration(self) -> str:
+        """Name of the vendor's rule of calibration, the default where there are samples."""
+        ...
+
     def summary(self) -> dict[str, str]:
         """Return activations, weights and requantize, each in a few words."""
         ...
@@ -165,6 +170,7 @@ class TargetSpec:
         addition: how residual sums are rounded, in words; the rule is `requantize`'s sum.
         concatenation: how inputs with different scales are joined, in words.
         softmax: where a final softmax runs.
+        calibration: name of the rule by which the vendor takes ranges from samples, the default where there are some.
         operators: names of the float operators (classes of `operators.py`) that lower to integers.
         provenance: the source of each field above from `activations` on, by field name.
     """
@@ -183,6 +189,7 @@ class TargetSpec:
     addition: str
     concatenation: str
     softmax: SoftmaxRule
+    calibration: str
     operators: frozenset[str]
     provenance: Mapping[str, Provenance]
 
@@ -219,6 +226,7 @@ class TargetSpec:
             "addition": self.addition,
             "concatenation": self.concatenation,
             "softmax": self.softmax.value,
+            "calibration": self.calibration,
             "operators": ", ".join(sorted(self.operators)),
         }
         return [(name, text, self.provenance[name]) for name, text in words.items()]

@@ -16,6 +16,7 @@ from numba.np.numpy_support import carray
 from intlower.kernels.dense import dense
 from intlower.kernels.depthwise import depthwise, depthwise_pairs
 from intlower.kernels.elementwise import add, softmax
+from intlower.kernels.entries_log import LOG_ENTRIES
 from intlower.kernels.isa import Isa, IsaType
 from intlower.kernels.movement import copy_codes, fill_codes, look_up
 from intlower.kernels.pooling import average_pool, max_pool
@@ -309,4 +310,5 @@ ENTRIES = {
     FILL: fill_entry,
     SOFTMAX: softmax_entry,
     WIDE: wide_entry,
+    **LOG_ENTRIES,
 }

@@ -91,6 +91,7 @@ class OperatorSchema:
         attributes: names of the integer attributes.
         weighted: whether the kernel name carries a weight type.
         requantized: whether the kernel name carries a requantization and an output type.
+        converts: whether it carries an output type without a requantization, which its constants state.
     """
 
     inputs: int | None = 1
@@ -98,11 +99,15 @@ class OperatorSchema:
     attributes: tuple[str, ...] = ()
     weighted: bool = False
     requantized: bool = False
+    converts: bool = False
 
 
 _PER_CHANNEL = ("weights", "bias", "multiplier", "shift", "minimum", "maximum")
 _ZERO_POINTS = ("input_zero_point", "weight_zero_point", "output_zero_point")
 _WINDOW = ("kernel_shape", "strides", "pads")
+_LIMITS = ("minimum", "maximum")
+_LOG_PRODUCTS = ("weights", "bias_low", "bias_high", "mantissas", *_LIMITS)
+_LOG_READ_OUT = ("product_shift", "mantissa", "shift")
 
 # Every operator of the integer program. `reference.py` documents each argument's layout and range.
 OPERATORS: dict[str, OperatorSchema] = {
@@ -150,6 +155,25 @@ OPERATORS: dict[str, OperatorSchema] = {
     "slice": OperatorSchema(attributes=("starts", "ends", "axes", "steps")),
     "reshape": OperatorSchema(attributes=("shape",)),
     "softmax": OperatorSchema(constants=("table",), attributes=("axis", "maximum")),
+    # Logarithmic codes and linear numbers, `reference_log.py` and `numerics_log.py`.
+    "log_conv2d": OperatorSchema(
+        constants=_LOG_PRODUCTS,
+        attributes=("strides", "pads", "dilations", "groups", *_LOG_READ_OUT),
+        weighted=True,
+        converts=True,
+    ),
+    "log_gemm": OperatorSchema(
+        constants=_LOG_PRODUCTS, attributes=_LOG_READ_OUT, weighted=True, converts=True
+    ),
+    "log_encode": OperatorSchema(
+        constants=("thresholds",), attributes=("negative_threshold",), converts=True
+    ),
+    "log_decode": OperatorSchema(constants=("levels",), converts=True),
+    "linear_add": OperatorSchema(inputs=2, attributes=_LIMITS),
+    "linear_average_pool": OperatorSchema(
+        constants=("counts",), attributes=(*_WINDOW, *_LIMITS)
+    ),
+    "linear_clamp": OperatorSchema(attributes=_LIMITS),
 }
 
 _NAME = re.compile(
@@ -194,14 +218,14 @@ class KernelKey:
             raise ValueError(
                 f"{self.operator}: a requantization is given exactly where it has one"
             )
-        if not schema.requantized and self.output is not self.activation:
+        if not (schema.requantized or schema.converts) and self.output is not self.activation:
             raise ValueError(f"{self.operator} keeps its element type")
 
     def __str__(self) -> str:
         parts = [self.operator, self.activation.value]
         if self.weight is not None:
             parts.append(self.weight.value + ("c" if self.per_channel else ""))
-        if self.requantize is not None:
+        if self.schema.requantized or self.schema.converts:
             parts.append(self.output.value)
         name = "_".join(parts)
         if self.requantize is not None:
@@ -229,7 +253,11 @@ class KernelKey:
             raise ValueError(f"not a kernel name: {name!r}")
         types = match["types"].lstrip("_").split("_")
         schema = OPERATORS.get(match["operator"])
-        expected = 1 if schema is None else 1 + schema.weighted + schema.requantized
+        expected = (
+            1
+            if schema is None
+            else 1 + schema.weighted + (schema.requantized or schema.converts)
+        )
         if schema is None or len(types) != expected:
             raise ValueError(f"not a kernel name: {name!r}")
         weight = types[1] if schema.weighted else None

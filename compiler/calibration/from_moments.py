@@ -14,6 +14,7 @@ from intlower.compiler.calibration.methods.select import Method, limits
 from intlower.compiler.calibration.modelled import (
     DEVIATIONS,
     LimitedNormals,
+    deviations,
     modelled_summary,
 )
 from intlower.compiler.calibration.ranges import Range
@@ -74,8 +75,8 @@ def ranges_from_moments(
 ) -> dict[str, Range]:
     """Return the ranges of the values that have moments, or that follow from values that have a range.
 
-    1. A value with moments: mean - 5 std to mean + 5 std over all channels, then limited by its activation; a sum that no
-       batch norm follows is widened, see CORRELATED_SHARE.
+    1. A value with moments: mean - 5 std to mean + 5 std over all channels (for 8-bit codes, see `deviations`), then limited
+       by its activation; a sum that no batch norm follows is widened, see CORRELATED_SHARE.
     2. A mean or a maximum over windows never leaves the range of its input (with 0, where padding is counted). A mean over
        POOLED_SIZE positions or more is mean - 5 std to mean + 5 std with POOLED_SHARE of the std.
     3. What moves or limits values has the range of its input, moved or limited; Concat joins; Softmax has [0, 1].
@@ -90,11 +91,12 @@ def ranges_from_moments(
         form: of the grid that will lie over the ranges; None for 8 bits, symmetric.
     """
     moments = propagate_moments(graph)
+    widened = deviations((form or GridForm()).bits) / DEVIATIONS
     kept = set(graph.values) if method is Method.MIN_MAX else final_values(graph)
     ranges: dict[str, Range] = dict(inputs)
     for node in graph.nodes:
         known_moments = moments.get(node.output)
-        found = _node_range(graph, node, ranges, known_moments)
+        found = _node_range(graph, node, ranges, known_moments, widened)
         if (
             found is not None
             and known_moments is not None
@@ -120,7 +122,11 @@ def _by_rule(
 
 
 def _node_range(
-    graph: Graph, node: Node, ranges: Mapping[str, Range], moments: ValueMoments | None
+    graph: Graph,
+    node: Node,
+    ranges: Mapping[str, Range],
+    moments: ValueMoments | None,
+    widened: float,
 ) -> Range | None:
     low, high = activation_bounds(node.activation)
     source = ranges.get(node.inputs[0])
@@ -149,7 +155,8 @@ def _node_range(
                 joined = joined.joined(other)
             return joined
         case AveragePool() | GlobalAveragePool():  # 2
-            share = POOLED_SHARE if _positions(graph, node, operator) >= POOLED_SIZE else 1.0
+            positions = _positions(graph, node, operator)
+            share = widened * (POOLED_SHARE if positions >= POOLED_SIZE else 1.0)
             if source is None:
                 return None if moments is None else _spread(moments, low, high, share)
             padded = isinstance(operator, AveragePool) and operator.count_include_pad
@@ -158,7 +165,7 @@ def _node_range(
                 bound = _spread(moments, bound.minimum, bound.maximum, share)
             return bound.clipped(float(np.min(low)), float(np.max(high)))
         case _:  # 1
-            return None if moments is None else _spread(moments, low, high)
+            return None if moments is None else _spread(moments, low, high, widened)
 
 
 def _positions(graph: Graph, node: Node, operator: AveragePool | GlobalAveragePool) -> int:

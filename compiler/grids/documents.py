@@ -8,6 +8,7 @@ from typing import Any
 from intlower.compiler.errors import ArtifactError
 from intlower.compiler.fields import Fields
 from intlower.compiler.grids.base import Grid
+from intlower.compiler.grids.logarithmic import LogGrid
 from intlower.compiler.grids.uniform import UniformGrid
 from intlower.kernels.numerics import Rounding
 from intlower.kernels.signature import ElementType
@@ -52,4 +53,11 @@ def _uniform(fields: Fields) -> UniformGrid:
     )
 
 
-_READERS: dict[str, Callable[[Fields], Grid]] = {UniformGrid.kind: _uniform}
+def _logarithmic(fields: Fields) -> LogGrid:
+    return LogGrid(bits=fields.integer("bits"), z=fields.integer("z"))
+
+
+_READERS: dict[str, Callable[[Fields], Grid]] = {
+    UniformGrid.kind: _uniform,
+    LogGrid.kind: _logarithmic,
+}

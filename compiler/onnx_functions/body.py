@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from onnx import AttributeProto, FunctionProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import (
+    AttributeProto,
+    FunctionProto,
+    GraphProto,
+    NodeProto,
+    TensorProto,
+    ValueInfoProto,
+    helper,
+    numpy_helper,
+)
 
 DOMAIN = "intlower"
 # The first opset with BitwiseAnd, BitwiseOr and BitwiseNot.
@@ -26,7 +35,7 @@ class Reference:
     many: bool = True
 
 
-AttributeValue = int | str | Sequence[int] | TensorProto | Reference
+AttributeValue = int | str | Sequence[int] | TensorProto | GraphProto | Reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +126,11 @@ Operand = Value | int
 
 
 class Body:
-    """The nodes of one function, in order."""
+    """The nodes of one function, in order, or of a graph inside it."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "") -> None:
+        """Take what the names of values begin with: a graph's differ from those around it."""
+        self._prefix = prefix
         self._nodes: list[NodeProto] = []
         self._known: dict[tuple[str, str], Value] = {}
 
@@ -198,6 +209,12 @@ class Body:
             doc_string=description,
         )
 
+    def graph(
+        self, name: str, inputs: Sequence[ValueInfoProto], outputs: Sequence[ValueInfoProto]
+    ) -> GraphProto:
+        """Return the nodes as a graph, for a node that runs it."""
+        return helper.make_graph(self._nodes, name, inputs, outputs)
+
     def _constant(
         self, key: tuple[str, str], dtype: str, attributes: dict[str, AttributeValue]
     ) -> Value:
@@ -212,7 +229,7 @@ class Body:
         dtype: str,
         attributes: dict[str, AttributeValue],
     ) -> Value:
-        name = f"{operator.lower()}_{len(self._nodes)}"
+        name = f"{self._prefix}{operator.lower()}_{len(self._nodes)}"
         node = NodeProto(op_type=operator, name=name, input=inputs, output=[name])
         node.attribute.extend(_attribute(key, value) for key, value in attributes.items())
         self._nodes.append(node)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from onnx import FunctionProto
 
-from intlower.compiler.onnx_functions import elementwise, movement, products
+from intlower.compiler.onnx_functions import elementwise, logarithmic, movement, products
 from intlower.compiler.onnx_functions.body import Body, Value
 from intlower.kernels.signature import KernelKey, Requantize
 
@@ -21,6 +21,13 @@ _WRITERS: dict[str, Callable[[Body, KernelKey], Value]] = {
     "pad": movement.pad,
     "slice": movement.slice_,
     "reshape": movement.reshape,
+    "log_conv2d": logarithmic.log_conv2d,
+    "log_gemm": logarithmic.log_gemm,
+    "log_encode": logarithmic.log_encode,
+    "log_decode": logarithmic.log_decode,
+    "linear_add": logarithmic.linear_add,
+    "linear_average_pool": logarithmic.linear_average_pool,
+    "linear_clamp": logarithmic.linear_clamp,
 }
 
 _MEANINGS = {
@@ -35,6 +42,13 @@ _MEANINGS = {
     "pad": "{x} codes with a border of one code",
     "slice": "A part of {x} codes",
     "reshape": "The same {x} codes under another shape",
+    "log_conv2d": "2-d convolution of logarithmic {x} codes with {w} weights, as linear {y}",
+    "log_gemm": "Product of logarithmic {x} codes with a matrix of {w} weights, as linear {y}",
+    "log_encode": "Logarithmic {y} codes of linear {x}",
+    "log_decode": "Linear {y} of logarithmic {x} codes",
+    "linear_add": "Saturated sum of two tensors of linear {x}, clamped",
+    "linear_average_pool": "Mean of each window of linear {x}, ties away from zero, clamped",
+    "linear_clamp": "Linear {x}, clamped",
 }
 
 _ROUNDINGS = {
@@ -87,7 +101,9 @@ def function_for(key: KernelKey, arity: int) -> FunctionProto:
 
 def _description(key: KernelKey) -> str:
     weight = "" if key.weight is None else key.weight.dtype_name
-    meaning = _MEANINGS[key.operator].format(x=key.activation.dtype_name, w=weight)
+    meaning = _MEANINGS[key.operator].format(
+        x=key.activation.dtype_name, w=weight, y=key.output.dtype_name
+    )
     if key.per_channel:
         meaning += ", one scale per channel"
     if key.requantize is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,10 +39,15 @@ class Constants:
     def __init__(self) -> None:
         self._parts: list[NDArray[np.uint8]] = []
         self._size = 0
+        self._known: dict[bytes, int] = {}
 
     def add(self, values: Any, dtype: str) -> int:
-        """Append an array; return its byte offset."""
+        """Append an array, unless it is there already; return its byte offset."""
         array = np.ascontiguousarray(values, dtype=dtype).reshape(-1).view(np.uint8)
+        digest = hashlib.sha256(array.data).digest()
+        if digest in self._known:
+            return self._known[digest]
+        self._known[digest] = self._size
         offset, size = self._size, aligned(array.size + ALIGNMENT)  # vectors may read past it
         self._parts.append(array)
         self._parts.append(np.zeros(size - array.size, np.uint8))

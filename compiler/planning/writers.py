@@ -10,6 +10,7 @@ from intlower.compiler.planning.elementwise import (
     write_requantize,
     write_softmax,
 )
+from intlower.compiler.planning.logarithmic import LOG_ROW_WRITERS
 from intlower.compiler.planning.movement import (
     write_concat,
     write_pad,
@@ -32,4 +33,5 @@ ROW_WRITERS: dict[str, Callable[[RowWriter, Instruction], None]] = {
     "slice": write_slice,
     "reshape": write_reshape,
     "softmax": write_softmax,
+    **LOG_ROW_WRITERS,
 }

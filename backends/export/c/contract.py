@@ -7,6 +7,7 @@ import textwrap
 
 from intlower.backends.export.c.elements import count_of
 from intlower.backends.export.c.writer import ModelWriter
+from intlower.compiler.grids import uniform
 from intlower.compiler.program import Tensor
 from intlower.kernels.numerics import Rounding
 
@@ -86,7 +87,7 @@ def _commands(project: str) -> str:
 
 
 def _tensor(writer: ModelWriter, tensor: Tensor, role: str) -> str:
-    grid = tensor.grid
+    grid = uniform(tensor.grid, tensor.name)
     scales = " ".join(map(str, grid.scale.array.reshape(-1)))
     axis = "" if grid.axis is None else f", one for each index of the model's axis {grid.axis}"
     return (
@@ -100,7 +101,7 @@ def _tensor(writer: ModelWriter, tensor: Tensor, role: str) -> str:
 
 
 def _quantize(tensor: Tensor) -> str:
-    grid = tensor.grid
+    grid = uniform(tensor.grid, tensor.name)
     return (
         f"  code = clamp(round(real / scale) + zero point, {grid.minimum}, {grid.maximum}),\n"
         f"  rounded {_TIES[grid.rounding]}, the quotient in float32; real as the float model takes it"

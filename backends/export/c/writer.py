@@ -19,6 +19,7 @@ from intlower.backends.export.c.literals import c_array, c_integer
 from intlower.backends.export.c.memory import Memory, plan_memory
 from intlower.backends.export.c.names import identifier_parts, in_comment
 from intlower.backends.export.c.pieces import Piece
+from intlower.compiler.grids import uniform
 from intlower.compiler.planning.layout import inner_strides
 from intlower.compiler.program import Instruction, IntegerProgram, Tensor
 from intlower.kernels.signature import ElementType
@@ -82,7 +83,7 @@ class ModelWriter:
 
     def describe(self, tensor: Tensor) -> str:
         """Return a tensor's name, shape and grid, for a comment."""
-        grid = tensor.grid
+        grid = uniform(tensor.grid, tensor.name)
         scales = ", ".join(
             f"{scale:.9g}" for scale in grid.scale.array.reshape(-1)[:4].tolist()
         )
