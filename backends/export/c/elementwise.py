@@ -24,7 +24,7 @@ typedef struct {
 )
 _REQUANTIZE = Template("""\
 /* codes on another grid */
-static void $name(const $x *x, $y *y, const il_rescaling *p)
+static void $name(const $x *x, $y *restrict y, const il_rescaling *p)
 {
     int32_t i;
     for (i = 0; i < p->count; ++i) {
@@ -43,7 +43,7 @@ typedef struct {
 """
 _ADD = Template("""\
 /* sum of two tensors with grids of their own */
-static void $name(const $x *a, const $x *b, $y *y, const il_addition *p)
+static void $name(const $x *a, const $x *b, $y *restrict y, const il_addition *p)
 {
     int32_t i;
     for (i = 0; i < p->count; ++i) {
@@ -124,13 +124,8 @@ def emit_add(writer: ModelWriter, instruction: Instruction) -> None:
     stages = ("_a", "_b", "")
     # A rule with one shift has that of the sum.
     shifted = stages if len(shifts) > 1 else ("",)
-    for name, names, values in (
-        ("multiplier", stages, multipliers),
-        ("shift", shifted, shifts),
-    ):
-        members |= {
-            f"scales.{name}{stage}": value for stage, value in zip(names, values, strict=False)
-        }
+    members |= {f"scales.multiplier{s}": v for s, v in zip(stages, multipliers, strict=False)}
+    members |= {f"scales.shift{s}": v for s, v in zip(shifted, shifts, strict=False)}
     structure = writer.structure(
         "shape",
         addition,
