@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from intlower.compiler.accumulation import product_bounds
 from intlower.compiler.errors import InvalidGraph
 from intlower.compiler.instruction_checker import LARGEST_TENSOR, Attributes, Checker
+from intlower.compiler.instruction_rules_half import HALF_RULES
 from intlower.compiler.instruction_rules_log import LOG_RULES
 from intlower.compiler.operators import AveragePool, Concat, Conv, MaxPool, Pad, Shape, Slice
 from intlower.kernels.signature import ElementType, KernelKey, Requantize
@@ -257,4 +258,5 @@ _RULES = {
     "reshape": _reshape,
     "softmax": _softmax,
     **LOG_RULES,
+    **HALF_RULES,
 }

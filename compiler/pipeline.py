@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from intlower.compiler.calibration import calibrate
+from intlower.compiler.calibration import Calibration, calibrate
 from intlower.compiler.calibration.methods.form import GridForm
 from intlower.compiler.calibration.methods.select import Method
 from intlower.compiler.discovery import load_target
@@ -91,7 +91,7 @@ def compile_model(
     graph = import_model(model, shapes=shapes)
     graph = run_passes(graph, prepared.passes, lambda name: say(f"pass {name}"))
     made = None
-    if synthesize is not None:
+    if synthesize is not None and prepared.needs_ranges:
         made = _synthesized(
             graph,
             synthesize,
@@ -102,18 +102,20 @@ def compile_model(
             say,
         )
     synthetic = None if made is None else made.samples
-    say("calibrate")
-    calibration = calibrate(
-        graph,
-        samples=samples,
-        synthetic=synthetic,
-        method=method or _usual_method(chosen.spec, samples is not None),
-        form=_grid_form(chosen.spec),
-        input_ranges=input_ranges,
-        seed=seed,
-        noise=not prepared.data_free,
-        progress=say,
-    )
+    calibration = Calibration(ranges={}, summary="none: the target needs no ranges")
+    if prepared.needs_ranges:
+        say("calibrate")
+        calibration = calibrate(
+            graph,
+            samples=samples,
+            synthetic=synthetic,
+            method=method or _usual_method(chosen.spec, samples is not None),
+            form=_grid_form(chosen.spec),
+            input_ranges=input_ranges,
+            seed=seed,
+            noise=not prepared.data_free,
+            progress=say,
+        )
     statistics = None
     representative = synthetic if samples is None else samples
     if prepared.rounding is WeightRounding.GPTQ and representative is not None:

@@ -16,6 +16,7 @@ from numba.np.numpy_support import carray
 from intlower.kernels.dense import dense
 from intlower.kernels.depthwise import depthwise, depthwise_pairs
 from intlower.kernels.elementwise import add, softmax
+from intlower.kernels.entries_half import HALF_ENTRIES
 from intlower.kernels.entries_log import LOG_ENTRIES
 from intlower.kernels.isa import Isa, IsaType
 from intlower.kernels.movement import copy_codes, fill_codes, look_up
@@ -311,4 +312,5 @@ ENTRIES = {
     SOFTMAX: softmax_entry,
     WIDE: wide_entry,
     **LOG_ENTRIES,
+    **HALF_ENTRIES,
 }

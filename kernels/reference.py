@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.kernels import numerics, numerics_sums
+from intlower.kernels.reference_half import HALF_REFERENCES
 from intlower.kernels.reference_log import LOG_REFERENCES
 from intlower.kernels.reference_movement import (
     concat,
@@ -362,4 +363,5 @@ _REFERENCES: dict[str, Callable[..., Codes]] = {
     "reshape": reshape,
     "softmax": softmax,
     **LOG_REFERENCES,
+    **HALF_REFERENCES,
 }

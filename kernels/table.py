@@ -28,6 +28,19 @@ from __future__ import annotations
     WIDE,
 ) = range(17)
 
+# Opcodes of half precision.
+(
+    WIDEN,
+    HALF_DENSE,
+    HALF_DEPTHWISE,
+    HALF_AVERAGE_POOL,
+    HALF_ADD,
+    HALF_CLIP,
+    HALF_DEQUANTIZE,
+    HALF_QUANTIZE,
+    HALF_MAX_POOL,
+) = range(100, 109)
+
 # Columns that every kernel reads alike.
 (
     OPCODE,

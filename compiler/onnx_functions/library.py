@@ -8,6 +8,7 @@ from onnx import FunctionProto
 
 from intlower.compiler.onnx_functions import elementwise, logarithmic, movement, products
 from intlower.compiler.onnx_functions.body import Body, Value
+from intlower.compiler.onnx_functions.half import HALF_MEANINGS, HALF_WRITERS
 from intlower.kernels.signature import KernelKey, Requantize
 
 _WRITERS: dict[str, Callable[[Body, KernelKey], Value]] = {
@@ -28,6 +29,7 @@ _WRITERS: dict[str, Callable[[Body, KernelKey], Value]] = {
     "linear_add": logarithmic.linear_add,
     "linear_average_pool": logarithmic.linear_average_pool,
     "linear_clamp": logarithmic.linear_clamp,
+    **HALF_WRITERS,
 }
 
 _MEANINGS = {
@@ -49,6 +51,7 @@ _MEANINGS = {
     "linear_add": "Saturated sum of two tensors of linear {x}, clamped",
     "linear_average_pool": "Mean of each window of linear {x}, ties away from zero, clamped",
     "linear_clamp": "Linear {x}, clamped",
+    **HALF_MEANINGS,
 }
 
 _ROUNDINGS = {
@@ -106,6 +109,8 @@ def _description(key: KernelKey) -> str:
     )
     if key.per_channel:
         meaning += ", one scale per channel"
+    if key.half is not None:
+        return f"{meaning}; {key.half.describe()}."
     if key.requantize is None:
         return f"{meaning}."
     return f"{meaning}; requantized to {key.output.dtype_name}: {_ROUNDINGS[key.requantize]}."
