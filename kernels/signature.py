@@ -150,6 +150,8 @@ OPERATORS: dict[str, OperatorSchema] = {
     "slice": OperatorSchema(attributes=("starts", "ends", "axes", "steps")),
     "reshape": OperatorSchema(attributes=("shape",)),
     "softmax": OperatorSchema(constants=("table",), attributes=("axis", "maximum")),
+    "mean_pool": OperatorSchema(attributes=(*_WINDOW, "minimum", "maximum")),
+    "softmax_fixed": OperatorSchema(constants=("table",), attributes=("axis",)),
 }
 
 _NAME = re.compile(

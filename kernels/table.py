@@ -20,7 +20,9 @@ from __future__ import annotations
     FILL,
     SOFTMAX,
     WIDE,
-) = range(11)
+    MEAN_POOL,
+    SOFTMAX_FIXED,
+) = range(13)
 
 # Columns that every kernel reads alike.
 (

@@ -10,6 +10,7 @@ from intlower.compiler.planning.elementwise import (
     write_requantize,
     write_softmax,
 )
+from intlower.compiler.planning.fixed_point import write_mean_pool, write_softmax_fixed
 from intlower.compiler.planning.movement import (
     write_concat,
     write_pad,
@@ -32,4 +33,6 @@ ROW_WRITERS: dict[str, Callable[[RowWriter, Instruction], None]] = {
     "slice": write_slice,
     "reshape": write_reshape,
     "softmax": write_softmax,
+    "mean_pool": write_mean_pool,
+    "softmax_fixed": write_softmax_fixed,
 }
