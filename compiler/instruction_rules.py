@@ -284,7 +284,7 @@ def _add(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     for zero_point in checker.numbers(
         "input_zero_points", 2, *checker.kernel.activation.limits
     ):
-        if checker.reach(zero_point) << left_shift >= 1 << 30:
+        if checker.reach(zero_point) << left_shift > 1 << 30:
             raise checker.error(f"left_shift {left_shift} is more than equation (13) allows")
     checker.number("output_zero_point", *checker.kernel.output.limits)
     checker.clamp_range()

@@ -137,8 +137,8 @@ def _write_instruction(
         case "average_pool":
             _write_average_pool(writer, program, instruction, inputs[0], result)
         case "mean_pool":
-            window = ("kernel_shape", "strides", "pads")
-            chosen = {key: attributes[key] for key in window}
+            window = ("kernel_shape", "strides", "pads", "dilations")
+            chosen = {key: attributes[key] for key in window[:3]}
             writer.add("AveragePool", inputs, result, name=name, **chosen)
         case "max_pool":
             window = ("kernel_shape", "strides", "pads", "dilations")
