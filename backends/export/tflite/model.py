@@ -40,6 +40,7 @@ class Builtin(enum.IntEnum):
     MAX_POOL_2D = 17
     RESHAPE = 22
     SOFTMAX = 25
+    PAD = 34
     TRANSPOSE = 39
     STRIDED_SLICE = 45
     MAXIMUM = 55
@@ -154,6 +155,10 @@ class ModelWriter:
     def index(self, name: str) -> int:
         """Return the index of a tensor that exists."""
         return self._indices[name]
+
+    def has(self, name: str) -> bool:
+        """Return whether there is a tensor of a name."""
+        return name in self._indices
 
     def unique(self, name: str, reserved: Mapping[str, Any]) -> str:
         """Return a name that no tensor has and that is not reserved: the name itself where that will do."""
