@@ -68,8 +68,8 @@ def _target(name: str, options: Mapping[str, str]) -> UniformTarget:
                     f"{_SPECIFICATION}; rounding: AffineQuantize, {_REFERENCE}/quantize.h (TfLiteRound)"
                 ),
                 "weights": public_fact(
-                    f"{_SPECIFICATION}: int8 in [-127, 127], axis 0 (depthwise: 3); FULLY_CONNECTED per axis "
-                    f"in {_KERNELS}/fully_connected.cc"
+                    f"{_SPECIFICATION}: int8 in [-127, 127], axis 0 (depthwise: 3); matrix products as 1x1 "
+                    "convolutions, whose arithmetic every runtime shares"
                 ),
                 "bias_bits": public_fact(
                     f"{_SPECIFICATION}; int64 beside int16 activations: {_KERNELS}/conv.cc"

@@ -48,7 +48,7 @@ def open_litert(program: IntegerProgram, every_tensor: bool, *, reference: bool 
         ) from None
     places = {tensor["name"]: tensor["index"] for tensor in interpreter.get_tensor_details()}
     wanted = list(program.tensors) if every_tensor else list(program.outputs)
-    sizes = {name: 1 for name in program.inputs}
+    sizes = dict.fromkeys(program.inputs, 1)
 
     def run(codes: Codes) -> Codes:
         for name in program.inputs:

@@ -36,7 +36,6 @@ class Builtin(enum.IntEnum):
     CONCATENATION = 2
     CONV_2D = 3
     DEPTHWISE_CONV_2D = 4
-    FULLY_CONNECTED = 9
     MAX_POOL_2D = 17
     RESHAPE = 22
     SOFTMAX = 25

@@ -35,7 +35,6 @@ _VERSIONS = {
     Builtin.CONCATENATION: (2, 3),
     Builtin.CONV_2D: (3, 4),
     Builtin.DEPTHWISE_CONV_2D: (3, 5),
-    Builtin.FULLY_CONNECTED: (4, 7),
     Builtin.MAX_POOL_2D: (2, 3),
     Builtin.MAXIMUM: (2, 4),
     Builtin.MINIMUM: (2, 4),

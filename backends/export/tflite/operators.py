@@ -7,14 +7,14 @@ from collections.abc import Callable
 import numpy as np
 
 from intlower.backends.export.tflite.flatbuffer import Scalar
-from intlower.backends.export.tflite.model import Builtin, Quantization, options
+from intlower.backends.export.tflite.model import Builtin, Padding, Quantization, options
 from intlower.backends.export.tflite.network import Network, refuse, stored_axes, stored_shape
 from intlower.compiler.grids import uniform
 from intlower.compiler.program import Instruction
 from intlower.kernels.signature import ElementType
 
 # numbers of options in the union BuiltinOptions, and how many fields each has
-_CONV, _DEPTHWISE, _POOL, _FULLY_CONNECTED, _SOFTMAX = (1, 7), (2, 7), (5, 6), (8, 6), (9, 1)
+_CONV, _DEPTHWISE, _POOL, _SOFTMAX = (1, 7), (2, 7), (5, 6), (9, 1)
 _CONCATENATION, _ADD, _RESHAPE, _STRIDED_SLICE = (10, 2), (11, 2), (17, 1), (32, 6)
 
 
@@ -54,7 +54,7 @@ def _one(instruction: Instruction, key: str) -> int:
 
 
 def _parameters(network: Network, instruction: Instruction, axes: tuple[int, ...]) -> list[int]:
-    """Add weights, their axes in another order, and biases; return their indices."""
+    """Add weights of four axes, in another order, and biases; return their indices."""
     grid = (
         uniform(instruction.weight_grid, instruction.name) if instruction.weight_grid else None
     )
@@ -65,7 +65,8 @@ def _parameters(network: Network, instruction: Instruction, axes: tuple[int, ...
             f"has {grid.element.dtype_name} weights with zero point {grid.zero_point}",
             "TFLite's are int8 with zero point 0: compile for 'litert'",
         )
-    weights = instruction.constants["weights"].array.transpose(axes)
+    weights = instruction.constants["weights"].array
+    weights = weights.reshape(*weights.shape, *(1,) * (4 - weights.ndim)).transpose(axes)
     scale = np.atleast_1d(grid.scale.array)
     channels = axes.index(0)
     source = network.grid(instruction.inputs[0])
@@ -113,17 +114,35 @@ def _conv2d(network: Network, instruction: Instruction) -> None:
 
 
 def _gemm(network: Network, instruction: Instruction) -> None:
-    source = network.writer.index(instruction.inputs[0])
-    parameters = _parameters(network, instruction, (0, 1))
+    """Write a 1x1 convolution between two RESHAPEs.
+
+    Not FULLY_CONNECTED: LiteRT 2 rescales its sums in float64 with one rounding, also in its reference kernels (measured),
+    and TFLite Micro by the integers of a convolution. CONV_2D is equation (11) everywhere.
+    """
+    source, target = instruction.inputs[0], instruction.output
+    batch = network.program.tensors[source].shape[0]
+    outputs, inputs = instruction.constants["weights"].array.shape
+    element = network.grid(source).element
+    image = network.temporary(f"{source}/image", source, (batch, 1, 1, inputs))
+    _reshaped(network, network.writer.index(source), image, (-1, 1, 1, inputs), element)
+    parameters = _parameters(network, instruction, (0, 2, 3, 1))
+    pixel = network.temporary(f"{target}/image", target, (batch, 1, 1, outputs))
     activation, result = network.clamped(instruction, fused=True)
-    network.operator(
-        Builtin.FULLY_CONNECTED,
-        [source, *parameters],
-        result,
-        options(*_FULLY_CONNECTED, {0: _byte(activation)}),
-        network.grid(instruction.inputs[0]).element,
-    )
+    fields = {0: _byte(Padding.VALID), 1: _int(1), 2: _int(1), 3: _byte(activation)}
+    chosen = options(*_CONV, fields)
+    network.operator(Builtin.CONV_2D, [image, *parameters], pixel, chosen, element)
+    _reshaped(network, pixel, result, (-1, outputs), element)
     network.finish(instruction, result)
+
+
+def _reshaped(
+    network: Network, source: int, target: int, shape: tuple[int, ...], element: ElementType
+) -> None:
+    """Append a RESHAPE; the batch, -1, is whatever is left, so that a caller may resize it."""
+    wanted = network.integers("shape", shape)
+    network.operator(
+        Builtin.RESHAPE, [source, wanted], target, options(*_RESHAPE), element, len(shape)
+    )
 
 
 def _add(network: Network, instruction: Instruction) -> None:
@@ -270,13 +289,8 @@ def _reshape(network: Network, instruction: Instruction) -> None:
         else network.define(target)
     )
     stored = after if last else stored_shape(after)
-    # The batch is whatever is left: a caller may resize it.
-    wanted = [-1 if place == 0 else size for place, size in enumerate(stored)]
-    shape = network.integers(f"{instruction.name}/shape", wanted)
-    element = network.grid(target).element
-    network.operator(
-        Builtin.RESHAPE, [index, shape], result, options(*_RESHAPE), element, len(after)
-    )
+    wanted = (-1, *(size or 1 for size in stored[1:]))
+    _reshaped(network, index, result, wanted, network.grid(target).element)
     if last:
         network.transposed(target, result, target, after, nhwc=True)
 
