@@ -62,6 +62,7 @@ def _target(name: str, options: Mapping[str, str]) -> UniformTarget:
             sum_rule=Requantize.MUL31DOUBLE,
             concatenation="each input rescaled to the output's grid (QUANTIZE), equation (11)",
             softmax=SoftmaxRule.HOST if wide else SoftmaxRule.FIXED_POINT,
+            calibration="min-max",
             operators=UNIFORM_OPERATORS,
             provenance={
                 "activations": public_fact(
@@ -106,6 +107,9 @@ def _target(name: str, options: Mapping[str, str]) -> UniformTarget:
                 else public_fact(
                     f"Softmax, {_REFERENCE}/softmax.h, over gemmlowp fixedpoint/fixedpoint.h; output scale 1/256, zero "
                     f"point -128: {_SPECIFICATION}{_MEASURED}"
+                ),
+                "calibration": public_fact(
+                    "tensorflow/lite/tools/optimize/calibration/calibration_logger.h: least and greatest value seen"
                 ),
                 "operators": our_definition("what intlower lowers to integers for this target"),
             },

@@ -39,7 +39,7 @@ class Mismatch:
         engine: who differs from the oracle: "numba", "onnxruntime" or what `compare` was told.
         instruction: name of the first instruction whose output differs.
         index: of the first differing element of that output.
-        expected: the oracle's code there.
+        expected: the oracle's code there (the bits, where codes are floats).
         actual: the engine's.
     """
 
@@ -311,10 +311,15 @@ def _first_mismatch(
                 engine=engine,
                 instruction=instruction.name,
                 index=index,
-                expected=int(expected[name][index]),
-                actual=int(actual[name][index]),
+                expected=_integer(expected[name][index]),
+                actual=_integer(actual[name][index]),
             )
     return None
+
+
+def _integer(code: np.generic) -> int:
+    """Return a code as an integer; a float's bits, since -0 and NaN have no other."""
+    return int(code.view(f"u{code.itemsize}") if code.dtype.kind == "f" else code)
 
 
 def _batch_size(program: IntegerProgram) -> int:

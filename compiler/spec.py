@@ -81,14 +81,14 @@ class SoftmaxRule(enum.Enum):
 
     HOST = "on the host, in float, after the last integer tensor"
     INTEGER_TABLE = "in integers: a table of exponentials and a rounded division"
-    FIXED_POINT = "in integers: TFLite's Q31 table of exponentials and reciprocal, equations (32) and (33)"
+    FIXED_POINT = "in integers: TFLite's Q31 table of exponentials and reciprocal, equations (F1) and (F2)"
 
 
 class PoolRule(enum.Enum):
     """What a mean over a window is."""
 
     SCALED_SUM = "the sum, times a factor with the number of elements in it"
-    MEAN_CODE = "the mean code, on the input's grid, equation (31)"
+    MEAN_CODE = "the mean code, on the input's grid, equation (L9)"
 
 
 class Status(enum.Enum):
@@ -139,6 +139,11 @@ class Contract(Protocol):
         """Names of the float operators (classes of `operators/`) that it runs."""
         ...
 
+    @property
+    def calibration(self) -> str:
+        """Name of the vendor's rule of calibration, the default where there are samples."""
+        ...
+
     def summary(self) -> dict[str, str]:
         """Return activations, weights and requantize, each in a few words."""
         ...
@@ -181,6 +186,7 @@ class TargetSpec:
         addition: how residual sums are rounded, in words; the rule is `requantize`'s sum.
         concatenation: how inputs with different scales are joined, in words.
         softmax: where a final softmax runs.
+        calibration: name of the rule by which the vendor takes ranges from samples, the default where there are some.
         operators: names of the float operators (classes of `operators.py`) that lower to integers.
         provenance: the source of each field above from `activations` on, by field name.
         pool_rule: what `average_pool` says, for the lowering.
@@ -201,6 +207,7 @@ class TargetSpec:
     addition: str
     concatenation: str
     softmax: SoftmaxRule
+    calibration: str
     operators: frozenset[str]
     provenance: Mapping[str, Provenance]
     pool_rule: PoolRule = field(
@@ -241,6 +248,7 @@ class TargetSpec:
             "addition": self.addition,
             "concatenation": self.concatenation,
             "softmax": self.softmax.value,
+            "calibration": self.calibration,
             "operators": ", ".join(sorted(self.operators)),
         }
         return [(name, text, self.provenance[name]) for name, text in words.items()]

@@ -17,6 +17,8 @@ from intlower.kernels.dense import dense
 from intlower.kernels.depthwise import depthwise, depthwise_pairs
 from intlower.kernels.elementwise import add, softmax
 from intlower.kernels.entries_fixed import mean_pool_entry, softmax_fixed_entry
+from intlower.kernels.entries_half import HALF_ENTRIES
+from intlower.kernels.entries_log import LOG_ENTRIES
 from intlower.kernels.isa import Isa, IsaType
 from intlower.kernels.movement import copy_codes, fill_codes, look_up
 from intlower.kernels.pooling import average_pool, max_pool
@@ -314,4 +316,6 @@ ENTRIES = {
     WIDE: wide_entry,
     MEAN_POOL: mean_pool_entry,
     SOFTMAX_FIXED: softmax_fixed_entry,
+    **LOG_ENTRIES,
+    **HALF_ENTRIES,
 }

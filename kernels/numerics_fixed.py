@@ -1,4 +1,4 @@
-"""The rules of TFLite's means and softmax, of integers only; equations of `numerics.py`, in a file of their own."""
+"""The rules of TFLite's softmax, equations (F1) and (F2), in the terms of `numerics.py`."""
 
 from __future__ import annotations
 
@@ -19,26 +19,8 @@ _GUESS, _GUESS_SLOPE = 1515870810, -1010580540
 _LEAST, _GREATEST = -(1 << 31), (1 << 31) - 1
 
 
-def divide_half_away(numerator: Integer, denominator: Integer) -> Integer:
-    """Return a quotient rounded to nearest, ties away from zero, equation (31).
-
-        q = sign(numerator) * floor((|numerator| + floor(denominator / 2)) / denominator)
-
-    Args:
-        numerator: any.
-        denominator: positive.
-
-    Source: AveragePool, tensorflow/lite/kernels/internal/reference/integer_ops/pooling.h.
-
-    >>> [divide_half_away(x, 2) for x in (-5, -3, 3, 5)]
-    [-3, -2, 2, 3]
-    """
-    sign = 1 - 2 * (numerator < 0)
-    return sign * ((abs(numerator) + denominator // 2) // denominator)
-
-
 def reciprocal(total: Integer) -> Integer:
-    """Return 2**(62 - e) / total as TFLite computes it, where 2**31 <= total * 2**e < 2**32, equation (32).
+    """Return 2**(62 - e) / total as TFLite computes it, where 2**31 <= total * 2**e < 2**32, equation (F1).
 
         d = floor(total * 2**e / 2): the total's leading bits, in [1/2, 1) of Q31
         x = 48/17 - 32/17 d;   three times x = x + x (1 - d x);   r = min(x / 2, 1)
@@ -67,11 +49,11 @@ def reciprocal(total: Integer) -> Integer:
 
 
 def share_of_total(exponential: Integer, total: Integer, bits: Integer) -> Integer:
-    """Return the share of one exponential in a sum of them, as a code of `bits` bits, equation (33).
+    """Return the share of one exponential in a sum of them, as a code of `bits` bits, equation (F2).
 
         q = shift_half_away( doubling_high_multiply(exponential, r), e + 31 - bits )
 
-    with r of equation (32) and e = SUM_INTEGER_BITS less the leading zeros of the total in 32 bits.
+    with r of equation (F1) and e = SUM_INTEGER_BITS less the leading zeros of the total in 32 bits.
 
     Args:
         exponential: Q31, at most the greatest of the sum.

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.kernels import numerics
-from intlower.kernels.numerics_fixed import SUM_INTEGER_BITS, divide_half_away, share_of_total
+from intlower.kernels.numerics_fixed import SUM_INTEGER_BITS, share_of_total
+from intlower.kernels.numerics_log import divide_half_away
 from intlower.kernels.reference_movement import stored, windows
 from intlower.kernels.signature import KernelKey
 
@@ -25,7 +26,7 @@ def mean_pool(
     minimum: int,
     maximum: int,
 ) -> Codes:
-    """Return the mean code of each window, on the input's grid, equation (31).
+    """Return the mean code of each window, on the input's grid, equation (L9).
 
         y = clamp(divide_half_away(sum of the codes, how many there are), minimum, maximum)
 
@@ -52,7 +53,7 @@ def mean_pool(
 def softmax_fixed(
     key: KernelKey, codes: Codes, *, table: NDArray[np.int32], axis: int
 ) -> Codes:
-    """Return exp(x) / sum(exp(x)) in fixed point, equations (32) and (33).
+    """Return exp(x) / sum(exp(x)) in fixed point, equations (F1) and (F2).
 
         e_i = table[max_j q_j - q_i],   y_i = share_of_total(e_i, sum_j shift_half_away(e_j, 12), 8) + least code
 

@@ -320,6 +320,24 @@ def programs(
     return builder.build()
 
 
+@st.composite
+def fans(
+    draw: Draw,
+    elements: Sequence[ElementType] = EIGHT_BITS,
+    requantizations: Sequence[Requantize] = tuple(Requantize),
+    each: int = 3,
+) -> IntegerProgram:
+    """Programs in which every operator reads one small image, several times, each time with other numbers."""
+    builder = _Operators(draw, elements, requantizations)
+    builder.new_input(
+        (4, builder.integer(4, 6), builder.integer(4, 6)), builder.output_element()
+    )
+    for name in sorted(OPERATORS):
+        for _ in range(each):
+            builder.step(name, "input_0")
+    return builder.build()
+
+
 def _features(builder: _Operators, count: int, operator: str | None, largest_side: int) -> None:
     element = builder.output_element()
     shape: tuple[int, ...] = (

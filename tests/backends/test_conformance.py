@@ -87,7 +87,7 @@ def test_the_same_model_gives_the_same_bytes(target: str, tmp_path: Path) -> Non
     assert first == second
 
 
-@pytest.mark.parametrize("target", (*TARGETS, *variants()))
+@pytest.mark.parametrize("target", [*TARGETS, *variants()])
 def test_every_fact_of_a_target_has_a_source(target: str) -> None:
     spec = load_target(target).spec
     for field, words, provenance in spec.contract():
