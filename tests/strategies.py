@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from log_programs import LOG_OPERATORS, log_instruction
 from numpy.typing import NDArray
 from program_builder import EIGHT_BITS, Draw, integers_like
 from strategies_fixed_point import FixedPointOperators
 
 from intlower.compiler.constant import Constant
+from intlower.compiler.grids import LogGrid
 from intlower.compiler.operators import AveragePool, Concat, Conv, MaxPool, Pad, Slice
 from intlower.compiler.program import IntegerProgram
 from intlower.kernels.signature import ElementType, KernelKey, Requantize
@@ -292,8 +294,10 @@ def instructions(
     largest_side: int = 9,
 ) -> IntegerProgram:
     """Programs around one instruction (a reshape may stand before it, so that the rank fits)."""
-    builder = _Operators(draw, elements, requantizations)
     name = operator or draw(st.sampled_from(sorted(UNIFORM_OPERATORS)))
+    if name in LOG_OPERATORS:
+        return log_instruction(draw, name, 16 if ElementType.UINT16 in elements else 8)
+    builder = _Operators(draw, elements, requantizations)
     _features(builder, 1 if name != "add" else 2, name, largest_side)
     builder.step(name, "input_0")
     return builder.build()
@@ -366,7 +370,8 @@ def draw_codes(program: IntegerProgram, seed: int, mode: int) -> dict[str, NDArr
         batch = tensor.shape[0]
         count = samples if batch is None else batch * (1 + samples % 2)
         shape = (count, *(d for d in tensor.shape[1:] if d is not None))
-        low, high = tensor.grid.limits
+        grid = tensor.grid
+        low, high = (0, grid.layout.codes - 1) if isinstance(grid, LogGrid) else grid.limits
         codes[name] = integers_like(generator, mode, low, high, shape).astype(tensor.grid.dtype)
     return codes
 
