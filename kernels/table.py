@@ -26,7 +26,9 @@ from __future__ import annotations
     LINEAR_AVERAGE_POOL,
     LINEAR_CLAMP,
     WIDE,
-) = range(17)
+    MEAN_POOL,
+    SOFTMAX_FIXED,
+) = range(19)
 
 # Opcodes of half precision.
 (
