@@ -16,7 +16,7 @@ from intlower.compiler.constant import Constant
 from intlower.compiler.grids import LogGrid
 from intlower.compiler.operators import AveragePool, Concat, Conv, MaxPool, Pad, Slice
 from intlower.compiler.program import IntegerProgram
-from intlower.kernels.signature import ElementType, KernelKey, Requantize
+from intlower.kernels.signature import OPERATORS, ElementType, KernelKey, Requantize
 
 FEATURE_OPERATORS = (
     "conv2d",
@@ -34,6 +34,9 @@ FEATURE_OPERATORS = (
 )
 # What this module draws; half precision and logarithmic codes have strategies of their own.
 UNIFORM_OPERATORS = (*FEATURE_OPERATORS, "gemm")
+
+# All but half precision, which `half_programs.py` makes programs of.
+INTEGER_OPERATORS = sorted(name for name, schema in OPERATORS.items() if not schema.half)
 
 
 class _Operators(FixedPointOperators):
