@@ -79,6 +79,11 @@ class LogSpec:
         """Where sign and magnitude lie in a code."""
         return FORMATS[self.bits]
 
+    @property
+    def calibration(self) -> str:
+        """The vendor's rule of calibration is the greatest magnitude; see `clip`."""
+        return "min-max"
+
     def summary(self) -> dict[str, str]:
         """Return the codes and the read-out, each in a few words."""
         codes = f"{self.layout.element.dtype_name} logarithmic, {self.layout.steps} steps per octave, per tensor"

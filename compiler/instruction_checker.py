@@ -93,6 +93,17 @@ class Checker:
         """The greatest magnitude of an input code less its zero point."""
         return max(abs(limit - zero_point) for limit in self.kernel.activation.limits)
 
+    def wide_accumulator(self, bound: NDArray[Any]) -> None:
+        """Prove that sums of at most `bound`, in 64 bits, stay below 2**62 also when they are multiplied."""
+        rule = self.kernel.requantize
+        if rule is not Requantize.MUL31SINGLE and not (rule and rule.power_of_two):
+            raise self.error("its 64-bit sums have no such requantization")
+        multiplier = self.constants["multiplier"].astype(np.float64)
+        if np.any(
+            bound.astype(np.float64) * np.maximum(multiplier, 1) > float(1 << 62) * 0.999
+        ):
+            raise self.error("its 64-bit sums may leave 64 bits when they are multiplied")
+
     def accumulator(self, bound: NDArray[Any] | int, shift: NDArray[Any] | int) -> None:
         """Prove that sums of at most `bound` are int32, also after equation (11)'s left shift."""
         greatest = ElementType.INT32.limits[1]

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from intlower.compiler.accumulation import product_bounds
 from intlower.compiler.errors import InvalidGraph
 from intlower.compiler.instruction_checker import LARGEST_TENSOR, Attributes, Checker
+from intlower.compiler.instruction_rules_half import HALF_RULES
 from intlower.compiler.instruction_rules_log import LOG_RULES
 from intlower.compiler.operators import AveragePool, Concat, Conv, MaxPool, Pad, Shape, Slice
+from intlower.kernels.numerics_fixed import SUM_INTEGER_BITS
 from intlower.kernels.signature import ElementType, KernelKey, Requantize
 
 
@@ -68,7 +70,12 @@ def _weighted(checker: Checker, outputs: int) -> None:
     assert checker.kernel.weight is not None  # the kernel key proves it
     low, high = checker.kernel.weight.limits
     checker.array("weights", checker.kernel.weight.dtype_name, None, low, high)
-    checker.array("bias", "int32", (outputs,), *ElementType.INT32.limits)
+    wide = checker.constants["bias"].dtype == np.int64
+    limit = 1 << 61
+    if wide:
+        checker.array("bias", "int64", (outputs,), -limit, limit)
+    else:
+        checker.array("bias", "int32", (outputs,), *ElementType.INT32.limits)
     checker.scales((outputs,))
     codes = checker.kernel.output.limits
     minimum = checker.array("minimum", "int32", (outputs,), *codes)
@@ -89,7 +96,10 @@ def _weighted(checker: Checker, outputs: int) -> None:
     ):
         raise checker.error("single precision does not hold its biases")
     bound = np.maximum(highest + np.maximum(bias, 0), -lowest - np.minimum(bias, 0))
-    checker.accumulator(bound, checker.constants["shift"])
+    if wide:
+        checker.wide_accumulator(bound)
+    else:
+        checker.accumulator(bound, checker.constants["shift"])
 
 
 def _conv2d(checker: Checker, inputs: Sequence[Shape]) -> Shape:
@@ -147,7 +157,7 @@ def _add(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     for zero_point in checker.numbers(
         "input_zero_points", 2, *checker.kernel.activation.limits
     ):
-        if checker.reach(zero_point) << left_shift >= 1 << 30:
+        if checker.reach(zero_point) << left_shift > 1 << 30:
             raise checker.error(f"left_shift {left_shift} is more than equation (13) allows")
     checker.number("output_zero_point", *checker.kernel.output.limits)
     checker.clamp_range()
@@ -236,6 +246,27 @@ def _softmax(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     return inputs[0]
 
 
+def _mean_pool(checker: Checker, inputs: Sequence[Shape]) -> Shape:
+    kernel, strides, pads = checker.window()
+    checker.padded(inputs[0], pads)
+    checker.clamp_range()
+    if checker.reach(0) * math.prod(kernel) > ElementType.INT32.limits[1]:
+        raise checker.error(f"sums over windows of {kernel} may leave int32")
+    return AveragePool(kernel_shape=kernel, strides=strides, pads=pads).output_shape(inputs)
+
+
+def _softmax_fixed(checker: Checker, inputs: Sequence[Shape]) -> Shape:
+    low, high = checker.kernel.activation.limits
+    greatest = ElementType.INT32.limits[1]
+    table = checker.array("table", "int32", (high - low + 1,), 0, greatest)
+    axis = checker.number("axis", 1, len(inputs[0]) - 1)
+    if high - low > 255 or int(table[0]) != greatest:
+        raise checker.error("takes 8-bit codes and a table that begins with 2**31 - 1, exp(0)")
+    if (inputs[0][axis] or 1) >= 1 << SUM_INTEGER_BITS:
+        raise checker.error(f"sums {inputs[0][axis]} exponentials, past int32")
+    return inputs[0]
+
+
 _RULES = {
     "conv2d": _conv2d,
     "gemm": _gemm,
@@ -248,5 +279,8 @@ _RULES = {
     "slice": _slice,
     "reshape": _reshape,
     "softmax": _softmax,
+    "mean_pool": _mean_pool,
+    "softmax_fixed": _softmax_fixed,
     **LOG_RULES,
+    **HALF_RULES,
 }

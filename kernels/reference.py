@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.kernels import numerics, numerics_sums
+from intlower.kernels.reference_fixed import mean_pool, softmax_fixed
+from intlower.kernels.reference_half import HALF_REFERENCES
 from intlower.kernels.reference_log import LOG_REFERENCES
 from intlower.kernels.reference_movement import (
     concat,
@@ -109,7 +111,7 @@ def conv2d(
         key: names the element types and the scaling rule.
         codes: [N, C, H, W].
         weights: [O, C/groups, kh, kw].
-        bias: int32 [O], in units of input scale times weight scale.
+        bias: int32 [O], in units of input scale times weight scale; int64 where sums need 64 bits.
         multiplier: int32 [O].
         shift: int32 [O], in [1, 62].
         minimum: int32 [O], least output code: the grid's, or that of the activation's lower bound.
@@ -361,5 +363,8 @@ _REFERENCES: dict[str, Callable[..., Codes]] = {
     "slice": slice_,
     "reshape": reshape,
     "softmax": softmax,
+    "mean_pool": mean_pool,
+    "softmax_fixed": softmax_fixed,
     **LOG_REFERENCES,
+    **HALF_REFERENCES,
 }

@@ -25,7 +25,22 @@ from __future__ import annotations
     LINEAR_ADD,
     LINEAR_AVERAGE_POOL,
     LINEAR_CLAMP,
-) = range(16)
+    WIDE,
+    MEAN_POOL,
+    SOFTMAX_FIXED,
+) = range(19)
+
+# Opcodes of half precision.
+(
+    WIDEN,
+    HALF_DENSE,
+    HALF_DEPTHWISE,
+    HALF_ADD,
+    HALF_CLIP,
+    HALF_DEQUANTIZE,
+    HALF_QUANTIZE,
+    HALF_MAX_POOL,
+) = range(100, 108)
 
 # Columns that every kernel reads alike.
 (

@@ -9,7 +9,8 @@ import numpy as np
 from hypothesis import strategies as st
 from log_programs import LOG_OPERATORS, log_instruction
 from numpy.typing import NDArray
-from program_builder import EIGHT_BITS, Draw, ProgramBuilder, integers_like
+from program_builder import EIGHT_BITS, Draw, integers_like
+from strategies_fixed_point import FixedPointOperators
 
 from intlower.compiler.constant import Constant
 from intlower.compiler.grids import LogGrid
@@ -28,10 +29,17 @@ FEATURE_OPERATORS = (
     "slice",
     "reshape",
     "softmax",
+    "mean_pool",
+    "softmax_fixed",
 )
+# What this module draws; half precision and logarithmic codes have strategies of their own.
+UNIFORM_OPERATORS = (*FEATURE_OPERATORS, "gemm")
+
+# All but half precision, which `half_programs.py` makes programs of.
+INTEGER_OPERATORS = sorted(name for name, schema in OPERATORS.items() if not schema.half)
 
 
-class _Operators(ProgramBuilder):
+class _Operators(FixedPointOperators):
     """Every method adds one instruction that obeys the rules."""
 
     def conv2d(self, x: str) -> str:
@@ -263,7 +271,7 @@ class _Operators(ProgramBuilder):
         rank = len(self.shape(x))
         if operator == "gemm" and rank != 2:
             x = self.reshape(x, flat=True)
-        if operator in ("conv2d", "max_pool", "average_pool") and rank != 4:
+        if operator in ("conv2d", "max_pool", "average_pool", "mean_pool") and rank != 4:
             total = int(np.prod(self.sizes(x)))
             channels = next(d for d in (4, 3, 2, 1) if total % d == 0)
             wanted = (channels, total // channels, 1)
@@ -273,6 +281,8 @@ class _Operators(ProgramBuilder):
                 (self.batch, *wanted),
                 attributes={"shape": (0, *wanted)},
             )
+        if operator == "softmax_fixed" and self.element(x) not in EIGHT_BITS:
+            operator = "softmax"  # it has no wider form
         method = "requantize_" if operator == "requantize" else operator
         result: str = getattr(self, method)(x)
         return result
@@ -287,7 +297,7 @@ def instructions(
     largest_side: int = 9,
 ) -> IntegerProgram:
     """Programs around one instruction (a reshape may stand before it, so that the rank fits)."""
-    name = operator or draw(st.sampled_from(sorted(OPERATORS)))
+    name = operator or draw(st.sampled_from(sorted(UNIFORM_OPERATORS)))
     if name in LOG_OPERATORS:
         return log_instruction(draw, name, 16 if ElementType.UINT16 in elements else 8)
     builder = _Operators(draw, elements, requantizations)
@@ -319,6 +329,24 @@ def programs(
     return builder.build()
 
 
+@st.composite
+def fans(
+    draw: Draw,
+    elements: Sequence[ElementType] = EIGHT_BITS,
+    requantizations: Sequence[Requantize] = tuple(Requantize),
+    each: int = 3,
+) -> IntegerProgram:
+    """Programs in which every operator reads one small image, several times, each time with other numbers."""
+    builder = _Operators(draw, elements, requantizations)
+    builder.new_input(
+        (4, builder.integer(4, 6), builder.integer(4, 6)), builder.output_element()
+    )
+    for name in sorted(UNIFORM_OPERATORS):
+        for _ in range(each):
+            builder.step(name, "input_0")
+    return builder.build()
+
+
 def _features(builder: _Operators, count: int, operator: str | None, largest_side: int) -> None:
     element = builder.output_element()
     shape: tuple[int, ...] = (
@@ -328,7 +356,7 @@ def _features(builder: _Operators, count: int, operator: str | None, largest_sid
     )
     if operator == "gemm":
         shape = (builder.integer(1, 70),)
-    elif operator not in (None, "conv2d", "average_pool", "max_pool"):
+    elif operator not in (None, "conv2d", "average_pool", "max_pool", "mean_pool"):
         rank = builder.integer(1, 4)
         shape = (*shape, 2)[:rank]
     for _ in range(count):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,7 +40,7 @@ AttributeValue = int | str | Sequence[int] | TensorProto | GraphProto | Referenc
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A tensor inside a body. Arithmetic with an int takes it as a scalar of the same type.
+    """A tensor inside a body. Arithmetic with a number takes it as a scalar of the same type.
 
     Attributes:
         body: where its node is.
@@ -99,15 +99,18 @@ class Value:
         return self.body.apply("Max", self, other)
 
     def cast(self, dtype: str) -> Value:
-        """Return the value as another integer type."""
+        """Return the value as another type."""
         if dtype == self.dtype:
             return self
         return self.body.apply("Cast", self, dtype=dtype, to=tensor_type(dtype))
 
     def part(self, index: int) -> Value:
         """Return one entry of a vector, as a scalar."""
-        at = self.body.constant(index, "int64")
-        return self.body.apply("Gather", self, at, axis=0)
+        return self.part_in(self.body, index)
+
+    def part_in(self, body: Body, index: int) -> Value:
+        """Return one entry of a vector, as a scalar, computed inside a loop."""
+        return body.apply("Gather", self, body.constant(index, "int64"), axis=0)
 
     def dimensions(self, start: int, end: int) -> Value:
         """Return the sizes of axes start to end - 1, as an int64 vector."""
@@ -122,7 +125,7 @@ class Value:
         return self.body.apply("Unsqueeze", self, self.body.constant(axes, "int64"))
 
 
-Operand = Value | int
+Operand = Value | int | float
 
 
 class Body:
@@ -145,7 +148,7 @@ class Body:
 
         Args:
             operator: of the standard domain.
-            inputs: values; an int becomes a scalar of the first value's type.
+            inputs: values; a number becomes a scalar of the first value's type.
             dtype: of the output, where it is not the first value's.
             attributes: of the node.
         """
@@ -160,7 +163,7 @@ class Body:
         """Return a tensor or constant that the function is called with."""
         return Value(self, name, dtype)
 
-    def constant(self, values: int | Sequence[int], dtype: str) -> Value:
+    def constant(self, values: float | Sequence[int], dtype: str) -> Value:
         """Return a constant scalar or vector; equal constants share one node."""
         tensor = numpy_helper.from_array(np.array(values, dtype))
         return self._constant((repr(values), dtype), dtype, {"value": tensor})
@@ -177,6 +180,37 @@ class Body:
     def concatenate(self, *vectors: Value) -> Value:
         """Return vectors joined end to end."""
         return self.apply("Concat", *vectors, axis=0)
+
+    def loop(
+        self, count: Value, start: Value, step: Callable[[Body, Value, Value], Value]
+    ) -> Value:
+        """Return what `step` makes of a value, applied `count` times.
+
+        Args:
+            count: int64 scalar.
+            start: the first value.
+            step: writes one round into a body of its own: from the round's number and the value to the next value, of
+                the same type. It may use values of this body as operands, not as the subject of arithmetic.
+        """
+        inner = Body(prefix=f"loop_{len(self._nodes)}_")
+        place, going, state = (
+            inner.parameter(f"{inner._prefix}{name}", dtype)
+            for name, dtype in (("place", "int64"), ("going", "bool"), ("state", start.dtype))
+        )
+        following = step(inner, place, state)
+        again = inner.apply("Identity", going)
+
+        def declared(value: Value, shape: Sequence[int] | None) -> ValueInfoProto:
+            return helper.make_tensor_value_info(value.name, tensor_type(value.dtype), shape)
+
+        graph = helper.make_graph(
+            inner._nodes,
+            "round",
+            [declared(place, ()), declared(going, ()), declared(state, None)],
+            [declared(again, ()), declared(following, None)],
+        )
+        always = Value(self, "", "bool")
+        return self.apply("Loop", count, always, start, dtype=start.dtype, body=graph)
 
     def function(
         self,

@@ -6,8 +6,15 @@ from collections.abc import Callable
 
 from onnx import FunctionProto
 
-from intlower.compiler.onnx_functions import elementwise, logarithmic, movement, products
+from intlower.compiler.onnx_functions import (
+    elementwise,
+    fixed_point,
+    logarithmic,
+    movement,
+    products,
+)
 from intlower.compiler.onnx_functions.body import Body, Value
+from intlower.compiler.onnx_functions.half import HALF_MEANINGS, HALF_WRITERS
 from intlower.kernels.signature import KernelKey, Requantize
 
 _WRITERS: dict[str, Callable[[Body, KernelKey], Value]] = {
@@ -17,6 +24,8 @@ _WRITERS: dict[str, Callable[[Body, KernelKey], Value]] = {
     "add": elementwise.add,
     "requantize": elementwise.requantize,
     "softmax": elementwise.softmax,
+    "mean_pool": fixed_point.mean_pool,
+    "softmax_fixed": fixed_point.softmax_fixed,
     "max_pool": movement.max_pool,
     "pad": movement.pad,
     "slice": movement.slice_,
@@ -28,6 +37,7 @@ _WRITERS: dict[str, Callable[[Body, KernelKey], Value]] = {
     "linear_add": logarithmic.linear_add,
     "linear_average_pool": logarithmic.linear_average_pool,
     "linear_clamp": logarithmic.linear_clamp,
+    **HALF_WRITERS,
 }
 
 _MEANINGS = {
@@ -37,6 +47,8 @@ _MEANINGS = {
     "add": "Sum of two tensors of {x} codes, each with a scale of its own",
     "requantize": "{x} codes on another grid",
     "softmax": "Softmax of {x} codes by a table of exponentials and one division, ties up",
+    "mean_pool": "Mean of the {x} codes of each window, rounded half away from code 0; padding is not counted",
+    "softmax_fixed": "Softmax of {x} codes by a table of exponentials and TFLite's fixed-point reciprocal",
     "max_pool": "Maximum of each window of {x} codes; padding never wins",
     "concat": "{x} tensors joined along an axis",
     "pad": "{x} codes with a border of one code",
@@ -49,6 +61,7 @@ _MEANINGS = {
     "linear_add": "Saturated sum of two tensors of linear {x}, clamped",
     "linear_average_pool": "Mean of each window of linear {x}, ties away from zero, clamped",
     "linear_clamp": "Linear {x}, clamped",
+    **HALF_MEANINGS,
 }
 
 _ROUNDINGS = {
@@ -106,6 +119,8 @@ def _description(key: KernelKey) -> str:
     )
     if key.per_channel:
         meaning += ", one scale per channel"
+    if key.half is not None:
+        return f"{meaning}; {key.half.describe()}."
     if key.requantize is None:
         return f"{meaning}."
     return f"{meaning}; requantized to {key.output.dtype_name}: {_ROUNDINGS[key.requantize]}."

@@ -129,6 +129,10 @@ class RowWriter:
             self._views[name] = self._new(self.sizes(name), width, inner_strides)
         return self._views[name]
 
+    def temporary(self, sizes: Sizes, width: int) -> View:
+        """Return new memory for what one row leaves to the next."""
+        return self._new(sizes, width, inner_strides)
+
     def _new(self, sizes: Sizes, width: int, strides: Callable[[Sizes], Sizes]) -> View:
         self._buffers.append(_Buffer(math.prod(sizes) * width, 1 << 62, -1))
         return View(len(self._buffers) - 1, 0, sizes, strides(sizes), width)
