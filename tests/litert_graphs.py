@@ -49,22 +49,21 @@ class Case:
 
     def range(self) -> tuple[float, float]:
         width = 10.0 ** self.generator.uniform(-1.5, 1.5)
-        low = -width * self.draw(st.sampled_from([0.0, 0.3, 1.0]))
+        low = -width * self.draw(st.sampled_from([0.0, 0.3, 0.7]))
         return low, low + width
 
-    def activation(self, channels: int) -> Any:
+    def activation(self, channels: int | None) -> Any:
+        choices = [
+            None,
+            Relu(),
+            Clip(minimum=0.0, maximum=6.0),
+            Clip(minimum=-0.2, maximum=0.7),
+        ]
+        if channels is None:
+            return self.draw(st.sampled_from(choices))
         least = self.generator.uniform(-0.5, 0.2, channels).astype(np.float32)
-        return self.draw(
-            st.sampled_from(
-                [
-                    None,
-                    Relu(),
-                    Clip(minimum=0.0, maximum=6.0),
-                    Clip(minimum=-0.2, maximum=0.7),
-                    ChannelClip(minimum=Constant.of(least), maximum=Constant.of(least + 1)),
-                ]
-            )
-        )
+        clip = ChannelClip(minimum=Constant.of(least), maximum=Constant.of(least + 1))
+        return self.draw(st.sampled_from([*choices, clip]))
 
     def window(self, dilated: bool) -> tuple[Any, Any, Any, Any]:
         dilations = tuple(self.integer(1, 2) if dilated else 1 for _ in range(2))
@@ -99,7 +98,7 @@ class Case:
         graph = self.single(operator, {"w": weights, "b": bias}, "x w b")
         return self.with_activation(graph, outputs)
 
-    def with_activation(self, graph: Graph, channels: int) -> Graph:
+    def with_activation(self, graph: Graph, channels: int | None = None) -> Graph:
         node = replace(graph.nodes[-1], activation=self.activation(channels))
         return replace(graph, nodes=(*graph.nodes[:-1], node))
 
@@ -112,7 +111,7 @@ class Case:
 
     def add(self) -> Graph:
         steps = [(Clip(), "x", "other"), (Add(), "x other", "y")]
-        return self.with_activation(graph_of({"x": self.image}, steps, "y"), self.image[1])
+        return self.with_activation(graph_of({"x": self.image}, steps, "y"))
 
     def mean(self) -> Graph:
         kernel, strides, pads, _ = self.window(dilated=False)

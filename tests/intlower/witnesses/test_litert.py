@@ -14,6 +14,7 @@ from shared_data import evalsets, model_path, needs_shared_data
 from strategies import draw_codes
 
 import intlower
+from intlower.compiler.crosscheck import random_inputs
 from intlower.compiler.errors import ExportError, ScaleOutOfRange
 from intlower.compiler.program import IntegerProgram
 from intlower.compiler.simulator import open_program, quantize_inputs, run_reference
@@ -48,15 +49,16 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str,
 @pytest.mark.parametrize("kind", KINDS)
 def test_reference_kernels_give_every_integer_of_an_operator(kind: str, bits: str) -> None:
     @given(data=st.data(), seed=st.integers(0, 999), mode=st.sampled_from([0, 0, 1, 2, 3]))
-    @settings(deadline=None, max_examples=15)
+    @settings(deadline=None, max_examples=10)
     def check(data: st.DataObject, seed: int, mode: int) -> None:
         program = lowered(data, kind, bits)
         codes = draw_codes(program, seed, mode)
         ours = run_reference(program, codes, keep_all=True)
         try:
             theirs = open_litert(program, every_tensor=True)(codes)
-        except ExportError as error:
-            assert kind == "mean", error  # pads that are neither those of SAME nor none
+        except ExportError:
+            if kind != "mean":  # it has pads that are neither those of SAME nor none
+                raise
             return
         assert set(theirs) == set(program.tensors)
         assert differences(ours, theirs) == {}
@@ -78,8 +80,7 @@ def lowered(data: st.DataObject, kind: str, bits: str) -> IntegerProgram:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_reference_kernels_give_every_integer_of_a_real_network(name: str, target: str) -> None:
     program = intlower.compile(model_path(name), target=target)
-    samples, _ = evalsets().load(name, 2)
-    codes = quantize_inputs(program, {program.inputs[0]: samples})
+    codes = random_inputs(program, 2)
     theirs = open_litert(program, every_tensor=True)(codes)
     assert differences(open_program(program).run_all(codes), theirs) == {}
 
