@@ -36,7 +36,7 @@ KINDS = (
 @pytest.mark.parametrize("kind", KINDS)
 def test_micro_gives_every_integer_of_an_operator(kind: str) -> None:
     @given(data=st.data(), seed=st.integers(0, 999), mode=st.sampled_from([0, 0, 1, 2, 3]))
-    @settings(deadline=None, max_examples=10)
+    @settings(deadline=None, max_examples=5)
     def check(data: st.DataObject, seed: int, mode: int) -> None:
         try:
             program: IntegerProgram = data.draw(litert_programs(kind, "8"))
