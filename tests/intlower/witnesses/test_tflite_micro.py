@@ -10,7 +10,7 @@ from strategies import draw_codes
 
 import intlower
 from intlower.compiler.crosscheck import random_inputs
-from intlower.compiler.errors import ScaleOutOfRange
+from intlower.compiler.errors import ExportError, ScaleOutOfRange
 from intlower.compiler.program import IntegerProgram
 from intlower.compiler.simulator import run_reference
 from intlower.witnesses.tflite_micro import open_tflite_micro
@@ -43,7 +43,13 @@ def test_micro_gives_every_integer_of_an_operator(kind: str) -> None:
         except ScaleOutOfRange:
             assume(False)
         codes = draw_codes(program, seed, mode)
-        ours, theirs = run_reference(program, codes), open_tflite_micro(program)(codes)
+        try:
+            theirs = open_tflite_micro(program)(codes)
+        except ExportError:
+            if kind != "mean":  # it has pads that are neither those of SAME nor none
+                raise
+            return
+        ours = run_reference(program, codes)
         for name in program.outputs:
             assert np.array_equal(ours[name], theirs[name])
 
