@@ -21,7 +21,7 @@ static int64_t il_shift_floor(int64_t x, int32_t n)
 }
 """,
 )
-_SHIFT_HALF_UP = Piece(
+SHIFT_HALF_UP = Piece(
     name="il_shift_half_up",
     text="""\
 /* equation (2): x / 2**n to nearest, ties toward +infinity; n in [0, 62] */
@@ -32,7 +32,7 @@ static int64_t il_shift_half_up(int64_t x, int32_t n)
 """,
     needs=(_SHIFT_FLOOR,),
 )
-_SHIFT_HALF_AWAY = Piece(
+SHIFT_HALF_AWAY = Piece(
     name="il_shift_half_away",
     text="""\
 /* equation (3): x / 2**n to nearest, ties away from zero; n in [0, 62] */
@@ -142,7 +142,7 @@ static int64_t il_scale_double_rounding(int64_t accumulator, int64_t multiplier,
     return il_shift_half_away(il_shift_half_up(scaled * multiplier, 31), right);
 }
 """,
-    needs=(_SHIFT_HALF_UP, _SHIFT_HALF_AWAY),
+    needs=(SHIFT_HALF_UP, SHIFT_HALF_AWAY),
 )
 _SCALE_SINGLE_ROUNDING = Piece(
     name="il_scale_single_rounding",
@@ -154,7 +154,7 @@ static int64_t il_scale_single_rounding(int64_t accumulator, int64_t multiplier,
     return il_shift_half_up(accumulator * multiplier, shift);
 }
 """,
-    needs=(_SHIFT_HALF_UP,),
+    needs=(SHIFT_HALF_UP,),
 )
 _SUM_DOUBLE_ROUNDING = Piece(
     name="il_sum_double_rounding",
