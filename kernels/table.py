@@ -35,13 +35,12 @@ from __future__ import annotations
     WIDEN,
     HALF_DENSE,
     HALF_DEPTHWISE,
-    HALF_AVERAGE_POOL,
     HALF_ADD,
     HALF_CLIP,
     HALF_DEQUANTIZE,
     HALF_QUANTIZE,
     HALF_MAX_POOL,
-) = range(100, 109)
+) = range(100, 108)
 
 # Columns that every kernel reads alike.
 (

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from log_programs import LOG_OPERATORS, log_instruction
 from numpy.typing import NDArray
 from program_builder import EIGHT_BITS, Draw, integers_like
 from strategies_fixed_point import FixedPointOperators
 
 from intlower.compiler.constant import Constant
+from intlower.compiler.grids import LogGrid
 from intlower.compiler.operators import AveragePool, Concat, Conv, MaxPool, Pad, Slice
 from intlower.compiler.program import IntegerProgram
 from intlower.kernels.signature import OPERATORS, ElementType, KernelKey, Requantize
@@ -30,6 +32,11 @@ FEATURE_OPERATORS = (
     "mean_pool",
     "softmax_fixed",
 )
+# What this module draws; half precision and logarithmic codes have strategies of their own.
+UNIFORM_OPERATORS = (*FEATURE_OPERATORS, "gemm")
+
+# All but half precision, which `half_programs.py` makes programs of.
+INTEGER_OPERATORS = sorted(name for name, schema in OPERATORS.items() if not schema.half)
 
 
 class _Operators(FixedPointOperators):
@@ -290,8 +297,10 @@ def instructions(
     largest_side: int = 9,
 ) -> IntegerProgram:
     """Programs around one instruction (a reshape may stand before it, so that the rank fits)."""
+    name = operator or draw(st.sampled_from(sorted(UNIFORM_OPERATORS)))
+    if name in LOG_OPERATORS:
+        return log_instruction(draw, name, 16 if ElementType.UINT16 in elements else 8)
     builder = _Operators(draw, elements, requantizations)
-    name = operator or draw(st.sampled_from(sorted(OPERATORS)))
     _features(builder, 1 if name != "add" else 2, name, largest_side)
     builder.step(name, "input_0")
     return builder.build()
@@ -332,7 +341,7 @@ def fans(
     builder.new_input(
         (4, builder.integer(4, 6), builder.integer(4, 6)), builder.output_element()
     )
-    for name in sorted(OPERATORS):
+    for name in sorted(UNIFORM_OPERATORS):
         for _ in range(each):
             builder.step(name, "input_0")
     return builder.build()
@@ -364,7 +373,8 @@ def draw_codes(program: IntegerProgram, seed: int, mode: int) -> dict[str, NDArr
         batch = tensor.shape[0]
         count = samples if batch is None else batch * (1 + samples % 2)
         shape = (count, *(d for d in tensor.shape[1:] if d is not None))
-        low, high = tensor.grid.limits
+        grid = tensor.grid
+        low, high = (0, grid.layout.codes - 1) if isinstance(grid, LogGrid) else grid.limits
         codes[name] = integers_like(generator, mode, low, high, shape).astype(tensor.grid.dtype)
     return codes
 

@@ -7,7 +7,7 @@ from string import Template
 from intlower.backends.export.c.elements import c_type, count_of
 from intlower.backends.export.c.literals import c_integer
 from intlower.backends.export.c.pieces import Piece
-from intlower.backends.export.c.rules import CLAMP, SHIFT_HALF_AWAY, SHIFT_HALF_UP
+from intlower.backends.export.c.scaling import CLAMP, SHIFT_HALF_AWAY, SHIFT_HALF_UP
 from intlower.backends.export.c.writer import ModelWriter
 from intlower.compiler.planning.columns import number
 from intlower.compiler.program import Instruction
