@@ -23,12 +23,13 @@ Step = Callable[[Recipe], Recipe]
 
 
 @dataclass(frozen=True, slots=True)
-class _AddPass:
+class AddPass:
     """A step that appends a pass."""
 
     rewrite: Pass
 
     def __call__(self, recipe: Recipe) -> Recipe:
+        """Return the recipe with the pass."""
         return replace(recipe, passes=(*recipe.passes, self.rewrite))
 
 
@@ -51,11 +52,11 @@ def _correct_on_samples(recipe: Recipe) -> Recipe:
 # Every step, in the order in which they take effect: later ones rely on what earlier ones leave.
 STEPS: MappingProxyType[str, Step] = MappingProxyType(
     {
-        "estimate_inputs": _AddPass(EstimateInputs()),
-        "silence_channels": _AddPass(SilenceChannels()),
-        "equalize": _AddPass(Equalize()),
-        "fill_depthwise": _AddPass(FillDepthwise()),
-        "absorb_bias": _AddPass(AbsorbBias()),
+        "estimate_inputs": AddPass(EstimateInputs()),
+        "silence_channels": AddPass(SilenceChannels()),
+        "equalize": AddPass(Equalize()),
+        "fill_depthwise": AddPass(FillDepthwise()),
+        "absorb_bias": AddPass(AbsorbBias()),
         "correct_bias": _correct_bias,
         "squant": _round_by_squant,
         "gptq": _round_by_gptq,

@@ -16,6 +16,7 @@ from numba.np.numpy_support import carray
 from intlower.kernels.dense import dense
 from intlower.kernels.depthwise import depthwise, depthwise_pairs
 from intlower.kernels.elementwise import add, softmax
+from intlower.kernels.entries_fixed import mean_pool_entry, softmax_fixed_entry
 from intlower.kernels.entries_half import HALF_ENTRIES
 from intlower.kernels.entries_log import LOG_ENTRIES
 from intlower.kernels.isa import Isa, IsaType
@@ -33,8 +34,10 @@ from intlower.kernels.table import (
     INPUT_BYTES,
     LOOKUP,
     MAX_POOL,
+    MEAN_POOL,
     OUTPUT_BYTES,
     SOFTMAX,
+    SOFTMAX_FIXED,
     WIDE,
 )
 from intlower.kernels.wide import wide_product
@@ -311,6 +314,8 @@ ENTRIES = {
     FILL: fill_entry,
     SOFTMAX: softmax_entry,
     WIDE: wide_entry,
+    MEAN_POOL: mean_pool_entry,
+    SOFTMAX_FIXED: softmax_fixed_entry,
     **LOG_ENTRIES,
     **HALF_ENTRIES,
 }

@@ -161,6 +161,8 @@ OPERATORS: dict[str, OperatorSchema] = {
     "slice": OperatorSchema(attributes=("starts", "ends", "axes", "steps"), moves_floats=True),
     "reshape": OperatorSchema(attributes=("shape",), moves_floats=True),
     "softmax": OperatorSchema(constants=("table",), attributes=("axis", "maximum")),
+    "mean_pool": OperatorSchema(attributes=(*_WINDOW, "minimum", "maximum")),
+    "softmax_fixed": OperatorSchema(constants=("table",), attributes=("axis",)),
     # Logarithmic codes and linear numbers, `reference_log.py` and `numerics_log.py`.
     "log_conv2d": OperatorSchema(
         constants=_LOG_PRODUCTS,

@@ -26,20 +26,21 @@ from __future__ import annotations
     LINEAR_AVERAGE_POOL,
     LINEAR_CLAMP,
     WIDE,
-) = range(17)
+    MEAN_POOL,
+    SOFTMAX_FIXED,
+) = range(19)
 
 # Opcodes of half precision.
 (
     WIDEN,
     HALF_DENSE,
     HALF_DEPTHWISE,
-    HALF_AVERAGE_POOL,
     HALF_ADD,
     HALF_CLIP,
     HALF_DEQUANTIZE,
     HALF_QUANTIZE,
     HALF_MAX_POOL,
-) = range(100, 109)
+) = range(100, 108)
 
 # Columns that every kernel reads alike.
 (

@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from log_programs import LOG_OPERATORS, log_instruction
 from numpy.typing import NDArray
-from program_builder import EIGHT_BITS, Draw, ProgramBuilder, integers_like
+from program_builder import EIGHT_BITS, Draw, integers_like
+from strategies_fixed_point import FixedPointOperators
 
 from intlower.compiler.constant import Constant
+from intlower.compiler.grids import LogGrid
 from intlower.compiler.operators import AveragePool, Concat, Conv, MaxPool, Pad, Slice
 from intlower.compiler.program import IntegerProgram
 from intlower.kernels.signature import ElementType, KernelKey, Requantize
@@ -26,12 +29,14 @@ FEATURE_OPERATORS = (
     "slice",
     "reshape",
     "softmax",
+    "mean_pool",
+    "softmax_fixed",
 )
 # What this module draws; half precision and logarithmic codes have strategies of their own.
 UNIFORM_OPERATORS = (*FEATURE_OPERATORS, "gemm")
 
 
-class _Operators(ProgramBuilder):
+class _Operators(FixedPointOperators):
     """Every method adds one instruction that obeys the rules."""
 
     def conv2d(self, x: str) -> str:
@@ -263,7 +268,7 @@ class _Operators(ProgramBuilder):
         rank = len(self.shape(x))
         if operator == "gemm" and rank != 2:
             x = self.reshape(x, flat=True)
-        if operator in ("conv2d", "max_pool", "average_pool") and rank != 4:
+        if operator in ("conv2d", "max_pool", "average_pool", "mean_pool") and rank != 4:
             total = int(np.prod(self.sizes(x)))
             channels = next(d for d in (4, 3, 2, 1) if total % d == 0)
             wanted = (channels, total // channels, 1)
@@ -273,6 +278,8 @@ class _Operators(ProgramBuilder):
                 (self.batch, *wanted),
                 attributes={"shape": (0, *wanted)},
             )
+        if operator == "softmax_fixed" and self.element(x) not in EIGHT_BITS:
+            operator = "softmax"  # it has no wider form
         method = "requantize_" if operator == "requantize" else operator
         result: str = getattr(self, method)(x)
         return result
@@ -287,8 +294,10 @@ def instructions(
     largest_side: int = 9,
 ) -> IntegerProgram:
     """Programs around one instruction (a reshape may stand before it, so that the rank fits)."""
-    builder = _Operators(draw, elements, requantizations)
     name = operator or draw(st.sampled_from(sorted(UNIFORM_OPERATORS)))
+    if name in LOG_OPERATORS:
+        return log_instruction(draw, name, 16 if ElementType.UINT16 in elements else 8)
+    builder = _Operators(draw, elements, requantizations)
     _features(builder, 1 if name != "add" else 2, name, largest_side)
     builder.step(name, "input_0")
     return builder.build()
@@ -344,7 +353,7 @@ def _features(builder: _Operators, count: int, operator: str | None, largest_sid
     )
     if operator == "gemm":
         shape = (builder.integer(1, 70),)
-    elif operator not in (None, "conv2d", "average_pool", "max_pool"):
+    elif operator not in (None, "conv2d", "average_pool", "max_pool", "mean_pool"):
         rank = builder.integer(1, 4)
         shape = (*shape, 2)[:rank]
     for _ in range(count):
@@ -361,7 +370,8 @@ def draw_codes(program: IntegerProgram, seed: int, mode: int) -> dict[str, NDArr
         batch = tensor.shape[0]
         count = samples if batch is None else batch * (1 + samples % 2)
         shape = (count, *(d for d in tensor.shape[1:] if d is not None))
-        low, high = tensor.grid.limits
+        grid = tensor.grid
+        low, high = (0, grid.layout.codes - 1) if isinstance(grid, LogGrid) else grid.limits
         codes[name] = integers_like(generator, mode, low, high, shape).astype(tensor.grid.dtype)
     return codes
 

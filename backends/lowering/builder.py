@@ -118,10 +118,13 @@ class ProgramBuilder:
             where,
             bits=widths.get(operator, bits.product),
             truncate=bits.truncate,
+            reduced=bits.reduced and operator not in widths,
         )
 
     def rule(self, operator: str) -> Requantize:
         """Return how the target requantizes after an integer operator."""
+        if operator == "add" and self.spec.sum_rule is not None:
+            return self.spec.sum_rule
         return self.spec.rescale if operator in _RESCALING else self.spec.requantize
 
     def emit(

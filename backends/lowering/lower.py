@@ -31,11 +31,13 @@ from intlower.compiler.operators import (
     Identity,
     MaxPool,
     Pad,
+    PadMode,
     Relu,
     Reshape,
     Slice,
     Softmax,
     known,
+    operator_name,
 )
 from intlower.compiler.program import IntegerProgram, Origin
 from intlower.compiler.recipe import Recipe
@@ -92,7 +94,7 @@ def lower_uniform(
 
 def _check_operators(graph: Graph, spec: TargetSpec) -> None:
     refused = [
-        f"{type(node.operator).__name__} at {node.name!r}"
+        f"{operator_name(node.operator)} at {node.name!r}"
         for node in graph.nodes
         if type(node.operator).__name__ not in spec.operators
     ]
@@ -153,6 +155,11 @@ def _lower_reshape(builder: ProgramBuilder, node: Node) -> None:
 
 
 def _lower_pad(builder: ProgramBuilder, node: Node, operator: Pad) -> None:
+    if operator.mode is not PadMode.CONSTANT:
+        raise UnsupportedByTarget(
+            f"{node.name}: Pad in mode {operator.mode.value!r} has no integer form yet",
+            "pad with a constant",
+        )
     rank = len(builder.shape(node.inputs[0]))
     if operator.pads[0] or operator.pads[rank]:
         raise UnsupportedByTarget(f"{node.name}: the batch cannot be padded")

@@ -6,7 +6,13 @@ from collections.abc import Callable
 
 from onnx import FunctionProto
 
-from intlower.compiler.onnx_functions import elementwise, logarithmic, movement, products
+from intlower.compiler.onnx_functions import (
+    elementwise,
+    fixed_point,
+    logarithmic,
+    movement,
+    products,
+)
 from intlower.compiler.onnx_functions.body import Body, Value
 from intlower.compiler.onnx_functions.half import HALF_MEANINGS, HALF_WRITERS
 from intlower.kernels.signature import KernelKey, Requantize
@@ -18,6 +24,8 @@ _WRITERS: dict[str, Callable[[Body, KernelKey], Value]] = {
     "add": elementwise.add,
     "requantize": elementwise.requantize,
     "softmax": elementwise.softmax,
+    "mean_pool": fixed_point.mean_pool,
+    "softmax_fixed": fixed_point.softmax_fixed,
     "max_pool": movement.max_pool,
     "pad": movement.pad,
     "slice": movement.slice_,
@@ -39,6 +47,8 @@ _MEANINGS = {
     "add": "Sum of two tensors of {x} codes, each with a scale of its own",
     "requantize": "{x} codes on another grid",
     "softmax": "Softmax of {x} codes by a table of exponentials and one division, ties up",
+    "mean_pool": "Mean of the {x} codes of each window, rounded half away from code 0; padding is not counted",
+    "softmax_fixed": "Softmax of {x} codes by a table of exponentials and TFLite's fixed-point reciprocal",
     "max_pool": "Maximum of each window of {x} codes; padding never wins",
     "concat": "{x} tensors joined along an axis",
     "pad": "{x} codes with a border of one code",

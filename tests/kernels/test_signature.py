@@ -18,7 +18,7 @@ def keys(draw: st.DrawFn) -> KernelKey:
         activation=activation,
         weight=draw(elements) if schema.weighted else None,
         per_channel=schema.weighted and draw(st.booleans()),
-        output=draw(elements) if schema.requantized else activation,
+        output=draw(elements) if schema.requantized or schema.converts else activation,
         requantize=draw(st.sampled_from(list(Requantize))) if schema.requantized else None,
         variant=draw(st.sampled_from(["", "portable", "avx2", "avx512vnni"])),
     )

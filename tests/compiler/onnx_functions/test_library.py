@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import onnx
 import pytest
 from hypothesis import given, settings
+from log_programs import LOG_OPERATORS
 from onnx import TensorProto, inliner, shape_inference
 from strategies import instructions
 
@@ -30,9 +31,24 @@ INTEGERS = {
 }
 
 
+LOG_KERNELS = {
+    name: [KernelKey.parse(f"{name}{types}") for types in suffixes]
+    for name, suffixes in {
+        **{name: ("_s32",) for name in LOG_OPERATORS if name.startswith("linear")},
+        "log_conv2d": ("_u8_u8_s32", "_u16_u16_s32"),
+        "log_gemm": ("_u8_u8_s32", "_u16_u16_s32"),
+        "log_encode": ("_s32_u8", "_s32_u16"),
+        "log_decode": ("_u8_s32", "_u16_s32"),
+    }.items()
+}
+
+
 def kernels() -> Iterator[KernelKey]:
     """Every kernel on 8- and 16-bit codes."""
     for operator, schema in OPERATORS.items():
+        if operator in LOG_OPERATORS:
+            yield from LOG_KERNELS[operator]
+            continue
         weights = NARROW if schema.weighted else [None]
         rules: list[Requantize | None] = list(Requantize) if schema.requantized else [None]
         for activation, output, weight, rule in itertools.product(
