@@ -6,9 +6,7 @@ from collections.abc import Callable
 
 from intlower.backends.export.c.elements import no_c_form
 from intlower.backends.export.c.elementwise import emit_add, emit_requantize, emit_softmax
-<<<<<<< HEAD
 from intlower.backends.export.c.fixed_point import emit_softmax_fixed
-=======
 from intlower.backends.export.c.logarithmic import (
     emit_linear_add,
     emit_linear_average_pool,
@@ -18,7 +16,6 @@ from intlower.backends.export.c.logarithmic import (
     emit_log_encode,
     emit_log_gemm,
 )
->>>>>>> cexp
 from intlower.backends.export.c.movement import (
     emit_concat,
     emit_pad,
@@ -43,10 +40,8 @@ EMITTERS: dict[str, Callable[[ModelWriter, Instruction], None]] = {
     "slice": emit_slice,
     "reshape": emit_reshape,
     "softmax": emit_softmax,
-<<<<<<< HEAD
     "mean_pool": emit_mean_pool,
     "softmax_fixed": emit_softmax_fixed,
-=======
     "log_conv2d": emit_log_conv2d,
     "log_gemm": emit_log_gemm,
     "log_encode": emit_log_encode,
@@ -54,7 +49,6 @@ EMITTERS: dict[str, Callable[[ModelWriter, Instruction], None]] = {
     "linear_add": emit_linear_add,
     "linear_average_pool": emit_linear_average_pool,
     "linear_clamp": emit_linear_clamp,
->>>>>>> cexp
 }
 
 

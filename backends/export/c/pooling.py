@@ -151,12 +151,12 @@ def emit_mean_pool(writer: ModelWriter, instruction: Instruction) -> None:
     reach = max(abs(limit) for limit in element.limits)
     require_int32(instruction, kernel[0] * kernel[1] * (reach + 1))  # half the count on top
     name = f"il_mean_pool_{element.value}"
-    window = _window(writer, instruction, (1, 1))
+    window = write_window(writer, instruction, (1, 1))
     writer.call(
         Piece(
             name=name,
             text=_MEAN_POOL.substitute(name=name, x=c_type(element)),
-            needs=(_WINDOW, CLAMP),
+            needs=(WINDOW, CLAMP),
         ),
         [
             writer.tensor(instruction.inputs[0]),
