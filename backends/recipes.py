@@ -12,6 +12,7 @@ from intlower.compiler.passes.base import Pass
 from intlower.compiler.passes.equalize import Equalize
 from intlower.compiler.passes.estimate_inputs import EstimateInputs
 from intlower.compiler.passes.fill_depthwise import FillDepthwise
+from intlower.compiler.passes.fit_powers_of_two import FitPowersOfTwo
 from intlower.compiler.passes.silence_channels import SilenceChannels
 from intlower.compiler.passes.standard import STANDARD_PASSES
 from intlower.compiler.recipe import Recipe, WeightRounding
@@ -19,7 +20,7 @@ from intlower.compiler.spec import TargetSpec
 
 RECIPE_NAMES = ("default", "none", "data-free-strict")
 
-Step = Callable[[Recipe], Recipe]
+Step = Callable[[Recipe, TargetSpec], Recipe]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,23 +29,28 @@ class _AddPass:
 
     rewrite: Pass
 
-    def __call__(self, recipe: Recipe) -> Recipe:
+    def __call__(self, recipe: Recipe, spec: TargetSpec) -> Recipe:
         return replace(recipe, passes=(*recipe.passes, self.rewrite))
 
 
-def _round_by_squant(recipe: Recipe) -> Recipe:
+def _fit_powers(recipe: Recipe, spec: TargetSpec) -> Recipe:
+    rewrite = FitPowersOfTwo(activations=spec.activations, weights=spec.weights)
+    return replace(recipe, passes=(*recipe.passes, rewrite))
+
+
+def _round_by_squant(recipe: Recipe, spec: TargetSpec) -> Recipe:
     return replace(recipe, rounding=WeightRounding.SQUANT)
 
 
-def _round_by_gptq(recipe: Recipe) -> Recipe:
+def _round_by_gptq(recipe: Recipe, spec: TargetSpec) -> Recipe:
     return replace(recipe, rounding=WeightRounding.GPTQ)
 
 
-def _correct_bias(recipe: Recipe) -> Recipe:
+def _correct_bias(recipe: Recipe, spec: TargetSpec) -> Recipe:
     return replace(recipe, correct_bias=True)
 
 
-def _correct_on_samples(recipe: Recipe) -> Recipe:
+def _correct_on_samples(recipe: Recipe, spec: TargetSpec) -> Recipe:
     return replace(recipe, correct_on_samples=True)
 
 
@@ -56,6 +62,7 @@ STEPS: MappingProxyType[str, Step] = MappingProxyType(
         "equalize": _AddPass(Equalize()),
         "fill_depthwise": _AddPass(FillDepthwise()),
         "absorb_bias": _AddPass(AbsorbBias()),
+        "fit_powers_of_two": _fit_powers,
         "correct_bias": _correct_bias,
         "squant": _round_by_squant,
         "gptq": _round_by_gptq,
@@ -114,7 +121,7 @@ def uniform_recipe(
         data_free=name == "data-free-strict",
     )
     for step in chosen:
-        recipe = STEPS[step](recipe)
+        recipe = STEPS[step](recipe, spec)
     return recipe
 
 
@@ -127,4 +134,6 @@ def default_steps(spec: TargetSpec) -> tuple[str, ...]:
     omitted = {"absorb_bias", "gptq", "correct_on_samples"}
     # One weight scale for all channels cannot take up a factor of each; a scale of its own needs no equalizing.
     omitted.add("equalize" if spec.weights.per_channel else "fill_depthwise")
+    if not spec.activations.power_of_two:
+        omitted.add("fit_powers_of_two")
     return tuple(step for step in STEPS if step not in omitted)

@@ -36,20 +36,36 @@ def corrected_bias(
         bias: [O].
         error: rounded weights less weights, [O, I/groups, ...].
     """
+    means = mean_inputs(graph, node, moments, error.shape)
+    if means is None:
+        return bias
+    correction: NDArray[np.float64] = (error * means).reshape(len(bias), -1).sum(axis=1)
+    return bias - correction
+
+
+def mean_inputs(
+    graph: Graph, node: Node, moments: Mapping[str, ValueMoments], shape: tuple[int, ...]
+) -> NDArray[np.float64] | None:
+    """Return for each weight the mean of what it multiplies, rho_k E[x_i], in the weights' shape; None where unknown.
+
+    Args:
+        graph: of the node.
+        node: a Conv or Gemm.
+        moments: of the graph's values.
+        shape: of its weights, (O, I/groups, ...).
+    """
     source = moments.get(node.inputs[0])
     if source is None:
-        return bias
+        return None
     mean = source.after.mean.array
-    groups, coverage = 1, np.ones(1)
+    groups, coverage = 1, np.ones(shape[2:])
     if isinstance(node.operator, Conv):
         groups = node.operator.groups
         before, after = graph.values[node.inputs[0]].shape, graph.values[node.output].shape
         rows, columns = (
-            tap_coverage(node.operator, axis, error.shape[2 + axis], before, after)
+            tap_coverage(node.operator, axis, shape[2 + axis], before, after)
             for axis in (0, 1)
         )
-        coverage = np.outer(rows, columns).ravel()
-    taps = error.reshape(*error.shape[:2], -1)
-    by_row = np.repeat(mean.reshape(groups, -1), len(error) // groups, axis=0)
-    correction: NDArray[np.float64] = ((taps @ coverage) * by_row).sum(axis=1)
-    return bias - correction
+        coverage = np.outer(rows, columns)
+    by_row = np.repeat(mean.reshape(groups, -1), shape[0] // groups, axis=0)
+    return np.asarray(by_row.reshape(*by_row.shape, *(1,) * coverage.ndim) * coverage)

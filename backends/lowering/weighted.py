@@ -54,8 +54,36 @@ def lower_weighted(builder: ProgramBuilder, node: Node) -> None:
     ]
     if spec.requantize is Requantize.F32BIAS:  # added in single precision: 24 significant bits
         bias_codes = [int(round_to_float32(code)) for code in bias_codes]
+    limit = min(spec.accumulator.limit, (1 << (spec.bias_bits - 1)) - 1)
+    emit_weighted(builder, node, source, weight_grid, codes, bias_codes, limit)
+
+
+def emit_weighted(
+    builder: ProgramBuilder,
+    node: Node,
+    source: UniformGrid,
+    weight_grid: UniformGrid,
+    codes: NDArray[Any],
+    bias_codes: list[int],
+    limit: int,
+) -> None:
+    """Emit `conv2d` or `gemm`, whose accumulator is proved, with codes that are chosen.
+
+    Args:
+        builder: of the program.
+        node: a Conv or Gemm.
+        source: grid of the input.
+        weight_grid: of the weights.
+        codes: of the weights, [O, ...].
+        bias_codes: [O], in units of the accumulator.
+        limit: the greatest magnitude of any sum.
+
+    Raises:
+        AccumulatorOverflow: see `lower_weighted`; ScaleOutOfRange alike.
+    """
+    spec, outputs = builder.spec, len(codes)
     lowest, highest = accumulator_bounds(codes, weight_grid.zero_point, source, bias_codes)
-    _prove_accumulator(builder, node, lowest, highest)
+    _prove_accumulator(builder, node, lowest, highest, limit)
 
     target = builder.define_value(node.output)
     scales = _channel_scales(builder, node, source, weight_grid, target, outputs)
@@ -153,9 +181,8 @@ def accumulator_bounds(
 
 
 def _prove_accumulator(
-    builder: ProgramBuilder, node: Node, lowest: list[int], highest: list[int]
+    builder: ProgramBuilder, node: Node, lowest: list[int], highest: list[int], limit: int
 ) -> None:
-    limit = min(builder.spec.accumulator.limit, (1 << (builder.spec.bias_bits - 1)) - 1)
     for channel, (low, high) in enumerate(zip(lowest, highest, strict=True)):
         bound = max(-low, high)
         if bound > limit:

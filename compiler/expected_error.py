@@ -1,0 +1,110 @@
+"""The squared error that a uniform grid is expected to make, in closed form: no data, no sampling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from intlower.compiler.moments import ValueMoments
+from intlower.compiler.operators import Activation, activation_bounds
+
+Array = NDArray[np.float64]
+
+# The share of the greatest weights that may saturate: more is never worth it.
+TAIL_SHARE = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorCurve:
+    """Squared errors of a value on grids of several steps.
+
+    Attributes:
+        steps: float64 [n], the distances between levels.
+        errors: float64 [n], the mean squared error expected.
+        power: of the signal that the errors disturb: the mean variance; of weights the mean square.
+    """
+
+    steps: Array
+    errors: Array
+    power: float
+
+    @property
+    def relative(self) -> Array:
+        """The errors over the power; 0 where there is no signal."""
+        return self.errors / self.power if self.power > 0 else np.zeros_like(self.errors)
+
+
+def activation_errors(
+    moments: ValueMoments, activation: Activation | None, steps: Array, reach: tuple[int, int]
+) -> ErrorCurve:
+    """Return the expected error of a value whose channels are normal, limited by an activation.
+
+    With T the number that the last level reaches (half a step past it), for x ~ N(mean, std) limited to [low, high]:
+
+        inside:   step**2 / 12, but at most E[x**2], for the share that lies between the limits and on no limit
+        above T:  E[(x - T)**2; x > T], and likewise below
+
+    The errors of all channels count alike.
+
+    Args:
+        moments: of the value.
+        activation: of its node.
+        steps: float64 [n], positive.
+        reach: the least and the greatest code.
+    """
+    mean, std = moments.before.mean.array, moments.before.std.array
+    low, high = (np.broadcast_to(b, mean.shape) for b in activation_bounds(activation))
+    after = moments.after
+    second = np.square(after.mean.array) + np.square(after.std.array)
+    scale = np.maximum(std, 1e-30)
+    share = _below((high - mean) / scale) - _below((low - mean) / scale)
+    grain = np.minimum(np.square(steps)[:, None] / 12, second) * share
+    top = steps[:, None] * (reach[1] + 0.5)
+    bottom = steps[:, None] * (0.5 - reach[0])
+    lost = _past(mean, scale, top, high) + _past(-mean, scale, bottom, -low)
+    power = float(np.square(after.std.array).mean())
+    return ErrorCurve(steps, np.asarray((grain + lost).mean(axis=1)), power)
+
+
+def weight_errors(weights: NDArray[np.float64], steps: Array, greatest: int) -> ErrorCurve:
+    """Return the expected error of rounding weights: step**2 / 12, and what saturates of the greatest TAIL_SHARE.
+
+    Args:
+        weights: any shape.
+        steps: float64 [n], positive.
+        greatest: the greatest code.
+    """
+    flat = np.abs(weights).ravel()
+    count = min(flat.size, max(64, int(TAIL_SHARE * flat.size)))
+    tail = np.partition(flat, flat.size - count)[flat.size - count :]
+    past = np.maximum(tail - steps[:, None] * (greatest + 0.5), 0.0)
+    errors = np.square(steps) / 12 + np.square(past).sum(axis=1) / flat.size
+    return ErrorCurve(steps, errors, float(np.square(flat).mean()))
+
+
+def _past(mean: Array, std: Array, top: Array, high: Array) -> Array:
+    """Return E[(min(x, high) - T)**2; x > T] for normal x, for each of [n, 1] numbers T and [C] channels."""
+    limit = np.maximum(high, top)  # beyond it nothing is left
+    z, w = (top - mean) / std, np.minimum((limit - mean) / std, 40.0)
+    z = np.minimum(z, w)
+    a = mean - top
+    inside = _below(w) - _below(z)
+    density_z, density_w = _density(z), _density(w)
+    whole = (
+        (np.square(a) + np.square(std)) * inside
+        + 2 * a * std * (density_z - density_w)
+        + np.square(std) * (z * density_z - w * density_w)
+    )
+    beyond = np.where(np.isfinite(limit), np.square(np.where(np.isfinite(limit), limit - top, 0)), 0.0)
+    return np.asarray(np.maximum(whole, 0.0) + beyond * (1 - _below(w)))
+
+
+def _density(z: Array) -> Array:
+    return np.asarray(np.exp(-0.5 * np.square(np.clip(z, -40, 40))) / np.sqrt(2 * np.pi))
+
+
+def _below(z: Array) -> Array:
+    return torch.special.ndtr(torch.from_numpy(np.ascontiguousarray(z))).numpy()
