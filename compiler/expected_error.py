@@ -40,12 +40,15 @@ class ErrorCurve:
 def activation_errors(
     moments: ValueMoments, activation: Activation | None, steps: Array, reach: tuple[int, int]
 ) -> ErrorCurve:
-    """Return the expected error of a value whose channels are normal, limited by an activation.
+    """Return the expected error of a value whose channels have means and deviations, limited by an activation.
 
-    With T the number that the last level reaches (half a step past it), for x ~ N(mean, std) limited to [low, high]:
+    With T the number that the last level reaches (half a step past it), for x limited to [low, high]:
 
-        inside:   step**2 / 12, but at most E[x**2], for the share that lies between the limits and on no limit
-        above T:  E[(x - T)**2; x > T], and likewise below
+        inside:   step**2 / 12, but at most E[x**2], for the share of a normal x between the limits
+        above T:  E[(x - T)**2; x > T] of an x with Laplace's density, and likewise below
+
+    The tails of trained networks are heavier than normal ones, by which far too much would saturate: on the networks of
+    docs/accuracy.md a range of five deviations loses about what Laplace's density tells.
 
     The errors of all channels count alike.
 
@@ -86,24 +89,21 @@ def weight_errors(weights: NDArray[np.float64], steps: Array, greatest: int) -> 
 
 
 def _past(mean: Array, std: Array, top: Array, high: Array) -> Array:
-    """Return E[(min(x, high) - T)**2; x > T] for normal x, for each of [n, 1] numbers T and [C] channels."""
-    limit = np.maximum(high, top)  # beyond it nothing is left
-    z, w = (top - mean) / std, np.minimum((limit - mean) / std, 40.0)
-    z = np.minimum(z, w)
-    a = mean - top
-    inside = _below(w) - _below(z)
-    density_z, density_w = _density(z), _density(w)
-    whole = (
-        (np.square(a) + np.square(std)) * inside
-        + 2 * a * std * (density_z - density_w)
-        + np.square(std) * (z * density_z - w * density_w)
-    )
-    beyond = np.where(np.isfinite(limit), np.square(np.where(np.isfinite(limit), limit - top, 0)), 0.0)
-    return np.asarray(np.maximum(whole, 0.0) + beyond * (1 - _below(w)))
+    """Return E[(min(x, high) - T)**2; x > T] for each of [n, 1] numbers T and [C] channels.
 
+    x has Laplace's density, of width b = std / sqrt(2). With d = T - mean >= 0 and L = high - T:
 
-def _density(z: Array) -> Array:
-    return np.asarray(np.exp(-0.5 * np.square(np.clip(z, -40, 40))) / np.sqrt(2 * np.pi))
+        exp(-d / b) * (b**2 - exp(-L / b) * (b * L + b**2))
+
+    Where T is below the mean, the square of that distance is added to the value at d = 0.
+    """
+    width = std / np.sqrt(2)
+    room = np.maximum(high - top, 0.0) / width
+    ratio = np.minimum(room, 80.0)  # past it nothing is left, and infinity has no product with 0
+    distance = (top - mean) / width
+    within = 1 - np.exp(-ratio) * (ratio + 1)
+    deep = np.square(np.minimum(np.maximum(-distance, 0.0), room))
+    return np.asarray(np.square(width) * (np.exp(-np.clip(distance, 0.0, 80.0)) * within + deep))
 
 
 def _below(z: Array) -> Array:
