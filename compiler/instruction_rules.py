@@ -135,6 +135,17 @@ class _Checker:
         """The greatest magnitude of an input code less its zero point."""
         return max(abs(limit - zero_point) for limit in self.kernel.activation.limits)
 
+    def wide_accumulator(self, bound: NDArray[Any]) -> None:
+        """Prove that sums of at most `bound`, in 64 bits, stay below 2**62 also when they are multiplied."""
+        rule = self.kernel.requantize
+        if rule is not Requantize.MUL31SINGLE and not (rule and rule.power_of_two):
+            raise self.error("its 64-bit sums have no such requantization")
+        multiplier = self.constants["multiplier"].astype(np.float64)
+        if np.any(
+            bound.astype(np.float64) * np.maximum(multiplier, 1) > float(1 << 62) * 0.999
+        ):
+            raise self.error("its 64-bit sums may leave 64 bits when they are multiplied")
+
     def accumulator(self, bound: NDArray[Any] | int, shift: NDArray[Any] | int) -> None:
         """Prove that sums of at most `bound` are int32, also after equation (11)'s left shift."""
         greatest = ElementType.INT32.limits[1]
@@ -185,7 +196,12 @@ def _weighted(checker: _Checker, outputs: int) -> None:
     assert checker.kernel.weight is not None  # the kernel key proves it
     low, high = checker.kernel.weight.limits
     checker.array("weights", checker.kernel.weight.dtype_name, None, low, high)
-    checker.array("bias", "int32", (outputs,), *ElementType.INT32.limits)
+    wide = checker.constants["bias"].dtype == np.int64
+    limit = 1 << 61
+    if wide:
+        checker.array("bias", "int64", (outputs,), -limit, limit)
+    else:
+        checker.array("bias", "int32", (outputs,), *ElementType.INT32.limits)
     checker.scales((outputs,))
     codes = checker.kernel.output.limits
     minimum = checker.array("minimum", "int32", (outputs,), *codes)
@@ -206,7 +222,10 @@ def _weighted(checker: _Checker, outputs: int) -> None:
     ):
         raise checker.error("single precision does not hold its biases")
     bound = np.maximum(highest + np.maximum(bias, 0), -lowest - np.minimum(bias, 0))
-    checker.accumulator(bound, checker.constants["shift"])
+    if wide:
+        checker.wide_accumulator(bound)
+    else:
+        checker.accumulator(bound, checker.constants["shift"])
 
 
 def _conv2d(checker: _Checker, inputs: Sequence[Shape]) -> Shape:

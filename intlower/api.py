@@ -41,7 +41,8 @@ def compile(
             the model's own batch-norm statistics.
         synthesize: how many inputs to make from those statistics and calibrate with, in the place of samples.
         budget_seconds: wall-clock time for that; where it cuts synthesis short, two programs may differ.
-        calibration: how samples become ranges, "min-max" or "percentile".
+        calibration: how ranges are taken from numbers, of samples or of what the moments tell: "min-max", "percentile",
+            "percentile-abs", "mse", "entropy", "entropy-edge", "tf", "tf-enhanced" or "ifmr"; see `calibration.methods`.
         input_ranges: (least, greatest) of graph inputs, where known; otherwise estimated from the first layer.
         shapes: of graph inputs, where the file leaves more open than the batch; None for a free batch.
         recipe: "default"; "none" for the bare minimum: clean-up, batch-norm folding, fusion; or "data-free-strict",
@@ -58,7 +59,7 @@ def compile(
         IntlowerError: with a hint how to mend it; see `intlower.compiler.errors`.
         ValueError: `calibration` is none of those named.
     """
-    from intlower.compiler.calibration.from_samples import Method
+    from intlower.compiler.calibration.methods.select import Method
     from intlower.compiler.pipeline import compile_model
 
     return compile_model(

@@ -11,6 +11,7 @@ import click
 
 from intlower.commands.ablate import ablate
 from intlower.commands.bench import bench
+from intlower.commands.compare import compare
 from intlower.commands.compile import compile_model
 from intlower.commands.demo import demo
 from intlower.commands.evaluate import evaluate
@@ -18,6 +19,7 @@ from intlower.commands.inspect import inspect
 from intlower.commands.options import examples
 from intlower.commands.simulate import simulate
 from intlower.commands.targets import targets
+from intlower.commands.vectors import vectors
 from intlower.commands.verify import verify
 from intlower.failures import INTERRUPTED, describe
 from intlower.terminal import print_error, print_json
@@ -96,7 +98,9 @@ for _command in (
     verify,
     evaluate,
     ablate,
+    compare,
     inspect,
+    vectors,
     bench,
     demo,
 ):

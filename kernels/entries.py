@@ -33,7 +33,9 @@ from intlower.kernels.table import (
     MAX_POOL,
     OUTPUT_BYTES,
     SOFTMAX,
+    WIDE,
 )
+from intlower.kernels.wide import wide_product
 
 
 def entry_signature(isa: Isa, input_bytes: int, output_bytes: int) -> Any:
@@ -267,6 +269,34 @@ def softmax_entry(
     softmax(row, inputs, row[INPUT_BYTES], integers, thread)
 
 
+def wide_entry(
+    isa: Any,
+    row_pointer: Any,
+    arena_pointer: Any,
+    inputs_pointer: Any,
+    outputs_pointer: Any,
+    constants_pointer: Any,
+    arena_bytes: Any,
+    constants_bytes: Any,
+    scratch: Any,
+    thread: Any,
+    threads: Any,
+) -> None:
+    """Run a convolution or matrix product with 64-bit sums."""
+    row = carray(row_pointer, COLUMNS)
+    arena = carray(arena_pointer, arena_bytes)
+    inputs = carray(inputs_pointer, arena_bytes // row[INPUT_BYTES])
+    outputs = carray(outputs_pointer, arena_bytes // row[OUTPUT_BYTES])
+    constants = carray(constants_pointer, constants_bytes)
+    sums = arena.view(np.int64)
+    integers = constants.view(np.int32)
+    biases = constants.view(np.int64)
+    floats = constants.view(np.float32)
+    wide_product(
+        row, inputs, outputs, sums, integers, biases, integers, floats, scratch, thread, threads
+    )
+
+
 ENTRIES = {
     DENSE: dense_entry,
     DEPTHWISE: depthwise_entry,
@@ -278,4 +308,5 @@ ENTRIES = {
     COPY: copy_entry,
     FILL: fill_entry,
     SOFTMAX: softmax_entry,
+    WIDE: wide_entry,
 }

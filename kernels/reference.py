@@ -108,7 +108,7 @@ def conv2d(
         key: names the element types and the scaling rule.
         codes: [N, C, H, W].
         weights: [O, C/groups, kh, kw].
-        bias: int32 [O], in units of input scale times weight scale.
+        bias: int32 [O], in units of input scale times weight scale; int64 where sums need 64 bits.
         multiplier: int32 [O].
         shift: int32 [O], in [1, 62].
         minimum: int32 [O], least output code: the grid's, or that of the activation's lower bound.

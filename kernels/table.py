@@ -19,7 +19,8 @@ from __future__ import annotations
     COPY,
     FILL,
     SOFTMAX,
-) = range(10)
+    WIDE,
+) = range(11)
 
 # Columns that every kernel reads alike.
 (

@@ -22,7 +22,7 @@ from intlower.compiler.operators import Conv
 from intlower.compiler.program import Attribute
 from intlower.compiler.spec import TargetSpec
 from intlower.kernels.numerics import round_to_float32
-from intlower.kernels.signature import Requantize
+from intlower.kernels.signature import ElementType, Requantize
 
 
 def lower_weighted(builder: ProgramBuilder, node: Node) -> None:
@@ -87,11 +87,10 @@ def emit_weighted(
 
     target = builder.define_value(node.output)
     scales = _channel_scales(builder, node, source, weight_grid, target, outputs)
-    for channel, ((_, shift), least, greatest) in enumerate(
-        zip(scales, lowest, highest, strict=True)
-    ):
-        bound = max(-least, greatest)
+    bounds = [max(-least, greatest) for least, greatest in zip(lowest, highest, strict=True)]
+    for channel, ((_, shift), bound) in enumerate(zip(scales, bounds, strict=True)):
         prove_left_shift(spec.requantize, bound, shift, f"{node.name}, channel {channel}")
+    wide = max(bounds) > ElementType.INT32.limits[1]  # else 64-bit sums are 32-bit ones
     low, high = builder.channel_codes(node.activation, target, outputs)
     operator = node.operator
     window: dict[str, Attribute] = (
@@ -111,7 +110,7 @@ def emit_weighted(
         output=node.output,
         constants={
             "weights": codes,
-            "bias": np.array(bias_codes, np.int32),
+            "bias": np.array(bias_codes, np.int64 if wide else np.int32),
             "multiplier": np.array([multiplier for multiplier, _ in scales], np.int32),
             "shift": np.array([shift for _, shift in scales], np.int32),
             "minimum": low,

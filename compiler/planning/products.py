@@ -72,12 +72,15 @@ def write_products(writer: RowWriter, instruction: Instruction) -> None:
         t.GROUPS: groups,
         t.DEPTH: depth,
     }
+    ordered = weights.transpose(0, 2, 3, 1)
+    if sums_bias.dtype == np.int64:
+        _wide(writer, instruction, columns, ordered, x, y)
+        return
     if instruction.kernel.requantize is Requantize.F32BIAS:  # added later, in single precision
         columns[t.MULTIPLIER] = writer.constants.add(sums_bias, "int32")
         sums_bias = np.zeros_like(sums_bias)
     if int(weights.min()) < -(1 << 15) or int(weights.max()) >= 1 << 15:
         raise IntlowerError(f"{instruction.name}: its weights do not fit 16 bits")
-    ordered = weights.transpose(0, 2, 3, 1)
     if groups == channels == outputs and groups > 1:
         taps = ordered.reshape(outputs, -1).T
         _depthwise(writer, instruction, columns, taps, sums_bias, x, y)
@@ -108,6 +111,23 @@ def write_products(writer: RowWriter, instruction: Instruction) -> None:
         t.PADDED_CHANNELS: packed.columns,
     }
     writer.row(instruction.name, t.DENSE, columns, [(t.INPUT, x)], y)
+
+
+def _wide(
+    writer: RowWriter,
+    instruction: Instruction,
+    columns: dict[int, int],
+    ordered: NDArray[np.int64],
+    x: View,
+    y: View,
+) -> None:
+    """Append the row of a product with 64-bit sums; `ordered` is [O, kh, kw, depth], zero point removed."""
+    groups, outputs = columns[t.GROUPS], len(ordered)
+    grouped = ordered.reshape(groups, outputs // groups, -1, columns[t.DEPTH])
+    (columns[t.ACCUMULATORS],) = writer.scratch(outputs * 8)
+    columns[t.WEIGHTS] = writer.constants.add(grouped.transpose(2, 0, 3, 1), "int32")
+    columns[t.BIAS] = writer.constants.add(instruction.constants["bias"].array, "int64")
+    writer.row(instruction.name, t.WIDE, columns, [(t.INPUT, x)], y)
 
 
 def _depthwise(

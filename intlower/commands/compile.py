@@ -10,7 +10,9 @@ from typing import Any
 import click
 
 from intlower.commands.options import (
+    CALIBRATION_METHODS,
     FILE,
+    calibration_help,
     examples,
     input_options,
     output_options,
@@ -28,9 +30,11 @@ from intlower.terminal import (
 @click.command(
     "compile",
     short_help="Turn a float model into an integer artifact.",
-    epilog=examples(
+    epilog=calibration_help()
+    + examples(
         "intlower compile model.onnx --target tensorrt",
         "intlower compile model.onnx --target snpe --samples train.npz -o model.snpe.onnx",
+        "intlower compile model.onnx --target tensorrt --calibration entropy",
         "intlower compile model.onnx --target tensorrt --synthesize 32 --budget 60",
         "intlower compile model.onnx --target tensorrt --shape input=N,3,224,224",
     ),
@@ -63,10 +67,11 @@ from intlower.terminal import (
 )
 @click.option(
     "--calibration",
-    type=click.Choice(["min-max", "percentile"]),
+    type=click.Choice(CALIBRATION_METHODS),
+    metavar="METHOD",
     default="min-max",
     show_default=True,
-    help="How ranges are taken from the samples.",
+    help="How ranges are taken from the samples, or without any from what batch norm tells; the methods are below.",
 )
 @input_options
 @click.option(
