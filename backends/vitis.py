@@ -96,8 +96,12 @@ def _make(name: str, options: Mapping[str, str]) -> PowerOfTwoTarget:
                 "addition": our_definition(
                     "the bounds of the shifts are public (_shift_read, _shift_write), not their order"
                 ),
-                "concatenation": public_fact(f"{_ADJUST}: inputs and output of a concat are aligned"),
-                "softmax": our_definition("it runs on the host or on a core of its own, in float"),
+                "concatenation": public_fact(
+                    f"{_ADJUST}: inputs and output of a concat are aligned"
+                ),
+                "softmax": our_definition(
+                    "it runs on the host or on a core of its own, in float"
+                ),
                 "operators": our_definition("what intlower lowers to integers for this target"),
                 "bias": public_fact(f"{_ADJUST}: shift_bias = fp_w + fp_x - fp_b"),
                 "positions": public_fact(

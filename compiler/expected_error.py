@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from intlower.compiler.graph import Graph, Node
 from intlower.compiler.moments import ValueMoments
-from intlower.compiler.operators import Activation, activation_bounds
+from intlower.compiler.operators import Activation, Add, Conv, Gemm, activation_bounds
 
 Array = NDArray[np.float64]
+
+# How many times worse a squared error of saturation is than one of rounding: rounding errors are independent, and cancel in
+# the sums of the next layer; saturation errs in one direction, in neighbouring numbers at once.
+
+
+SATURATION_PRICE = 4.0
 
 # The share of the greatest weights that may saturate: more is never worth it.
 TAIL_SHARE = 0.02
@@ -37,8 +45,48 @@ class ErrorCurve:
         return self.errors / self.power if self.power > 0 else np.zeros_like(self.errors)
 
 
+def value_errors(
+    graph: Graph,
+    node: Node,
+    moments: Mapping[str, ValueMoments],
+    steps: Array,
+    reach: tuple[int, int],
+) -> ErrorCurve | None:
+    """Return the expected error of a node's output on grids of several steps; None where its spread is not known.
+
+    Known it is after a Conv or Gemm whose statistics the model holds, and of a sum: the tails of that are as wide as if
+    both summands went together, which is what residual branches do.
+
+    Args:
+        graph: of the node.
+        node: which computes the value.
+        moments: of the graph's values.
+        steps: float64 [n], positive.
+        reach: the least and the greatest code.
+    """
+    known = moments.get(node.output)
+    if known is None or known.worst_std is not None:
+        return None
+    std = known.before.std.array
+    match node.operator:
+        case Conv() | Gemm():
+            tail = std
+        case Add():
+            summands = [
+                moments[name].after.std.array for name in node.inputs if name in moments
+            ]
+            tail = sum(summands, start=np.zeros(len(std)))
+        case _:
+            return None
+    return activation_errors(known, node.activation, steps, reach, tail)
+
+
 def activation_errors(
-    moments: ValueMoments, activation: Activation | None, steps: Array, reach: tuple[int, int]
+    moments: ValueMoments,
+    activation: Activation | None,
+    steps: Array,
+    reach: tuple[int, int],
+    tail: Array,
 ) -> ErrorCurve:
     """Return the expected error of a value whose channels have means and deviations, limited by an activation.
 
@@ -57,6 +105,7 @@ def activation_errors(
         activation: of its node.
         steps: float64 [n], positive.
         reach: the least and the greatest code.
+        tail: float64 [C], the deviations of the tails.
     """
     mean, std = moments.before.mean.array, moments.before.std.array
     low, high = (np.broadcast_to(b, mean.shape) for b in activation_bounds(activation))
@@ -67,9 +116,11 @@ def activation_errors(
     grain = np.minimum(np.square(steps)[:, None] / 12, second) * share
     top = steps[:, None] * (reach[1] + 0.5)
     bottom = steps[:, None] * (0.5 - reach[0])
-    lost = _past(mean, scale, top, high) + _past(-mean, scale, bottom, -low)
+    wide = np.maximum(tail, 1e-30)
+    lost = _past(mean, wide, top, high) + _past(-mean, wide, bottom, -low)
     power = float(np.square(after.std.array).mean())
-    return ErrorCurve(steps, np.asarray((grain + lost).mean(axis=1)), power)
+    errors = grain + SATURATION_PRICE * lost
+    return ErrorCurve(steps, np.asarray(errors.mean(axis=1)), power)
 
 
 def weight_errors(weights: NDArray[np.float64], steps: Array, greatest: int) -> ErrorCurve:
@@ -99,11 +150,15 @@ def _past(mean: Array, std: Array, top: Array, high: Array) -> Array:
     """
     width = std / np.sqrt(2)
     room = np.maximum(high - top, 0.0) / width
-    ratio = np.minimum(room, 80.0)  # past it nothing is left, and infinity has no product with 0
+    ratio = np.minimum(
+        room, 80.0
+    )  # past it nothing is left, and infinity has no product with 0
     distance = (top - mean) / width
     within = 1 - np.exp(-ratio) * (ratio + 1)
     deep = np.square(np.minimum(np.maximum(-distance, 0.0), room))
-    return np.asarray(np.square(width) * (np.exp(-np.clip(distance, 0.0, 80.0)) * within + deep))
+    return np.asarray(
+        np.square(width) * (np.exp(-np.clip(distance, 0.0, 80.0)) * within + deep)
+    )
 
 
 def _below(z: Array) -> Array:

@@ -63,8 +63,7 @@ def mean_inputs(
         groups = node.operator.groups
         before, after = graph.values[node.inputs[0]].shape, graph.values[node.output].shape
         rows, columns = (
-            tap_coverage(node.operator, axis, shape[2 + axis], before, after)
-            for axis in (0, 1)
+            tap_coverage(node.operator, axis, shape[2 + axis], before, after) for axis in (0, 1)
         )
         coverage = np.outer(rows, columns)
     by_row = np.repeat(mean.reshape(groups, -1), shape[0] // groups, axis=0)

@@ -11,7 +11,7 @@ from intlower.backends.lowering.encodings import MOVEMENT, Encodings, probabilit
 from intlower.compiler.calibration import Range, Ranges
 from intlower.compiler.constant import Constant
 from intlower.compiler.errors import CalibrationError
-from intlower.compiler.expected_error import activation_errors
+from intlower.compiler.expected_error import value_errors
 from intlower.compiler.graph import Graph, Node
 from intlower.compiler.grids import UniformGrid, UniformSpec
 from intlower.compiler.moments import ValueMoments
@@ -19,17 +19,17 @@ from intlower.compiler.operators import (
     Add,
     AveragePool,
     Concat,
-    Conv,
-    Gemm,
     GlobalAveragePool,
     Softmax,
 )
 from intlower.compiler.power_spec import PositionRule, PowerOfTwoSpec
 from intlower.compiler.spec import SoftmaxRule
 
-# Positions looked at above the one that covers the range. Source of the number, the covering one included: Xilinx/Vitis-AI
-# vai_q_pytorch nndct_shared/quantization, the scope 5 of "diffs".
+# Positions looked at. Source of the number: Xilinx/Vitis-AI vai_q_pytorch nndct_shared/quantization, the scope of "diffs".
 SCOPE = 5
+
+# Of those, how many are coarser than the covering one: tails reach further than the range that moments tell.
+COARSER = 1
 
 Positions = dict[str, int]
 
@@ -68,7 +68,8 @@ def encode_powers(
     missing = [name for name in graph.values if name not in ranges]
     if missing:
         raise CalibrationError(
-            f"the value {missing[0]!r} has no range", "give representative inputs with --samples"
+            f"the value {missing[0]!r} has no range",
+            "give representative inputs with --samples",
         )
     group = _groups(graph, spec)
     unsigned = _unsigned(graph, ranges, group) if spec.unsigned else frozenset()
@@ -156,18 +157,12 @@ def _own_position(
     limits = unsigned_spec(grid).limits if unsigned else grid.limits
     covering = _covering(below, above, limits, grid.greatest_position)
     node = graph.producers().get(name)
-    known = moments.get(name)
-    if (
-        spec.positions is PositionRule.COVERING
-        or node is None
-        or known is None
-        or known.worst_std is not None
-        or not isinstance(node.operator, Conv | Gemm | Add)
-    ):
+    if spec.positions is PositionRule.COVERING or node is None:
         return covering
-    tried = np.arange(covering, min(covering + SCOPE, grid.greatest_position + 1))
-    curve = activation_errors(known, node.activation, np.exp2(-tried.astype(np.float64)), limits)
-    return int(tried[curve.errors.argmin()])
+    first = min(covering - COARSER, grid.greatest_position)
+    tried = np.arange(first, min(first + SCOPE, grid.greatest_position + 1))
+    curve = value_errors(graph, node, moments, np.exp2(-tried.astype(np.float64)), limits)
+    return covering if curve is None else int(tried[curve.errors.argmin()])
 
 
 def _covering(below: float, above: float, limits: tuple[int, int], greatest: int) -> int:
@@ -177,7 +172,7 @@ def _covering(below: float, above: float, limits: tuple[int, int], greatest: int
 
 def _unsigned(graph: Graph, ranges: Ranges, group: Mapping[str, str]) -> frozenset[str]:
     """Case 3: return the groups all of whose values are never negative, summands in pairs."""
-    positive = {place for place in group.values()}
+    positive = set(group.values())
     for name, place in group.items():
         if ranges[name].minimum < 0:
             positive.discard(place)
@@ -202,7 +197,7 @@ def _repair(
     positions: Positions,
     weight_positions: Mapping[str, int],
 ) -> None:
-    """Case 4. Positions are only ever lowered, so it ends. (A product's shift beyond the greatest lowers its weights.)
+    """Case 4. Positions are only ever lowered, so it ends; too great a shift of a product lowers its weights instead.
 
     Source of the first: adjust_shift_cut, Xilinx/Vitis-AI vai_q_pytorch nndct_shared/quantization/fix_pos_adjust.py; that
     sums are repaired likewise is our definition.
@@ -222,7 +217,7 @@ def _repair(
             elif isinstance(node.operator, Add):
                 places = [group[name] for name in node.inputs if name in group]
                 least = min(positions[place] for place in places)
-                ceilings = {place: least + limits.sum_read for place in places}
+                ceilings = dict.fromkeys(places, least + limits.sum_read)
                 ceilings[own] = least - limits.sum_write[0]
             for place, ceiling in ceilings.items():
                 if positions[place] > ceiling:

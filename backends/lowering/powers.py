@@ -17,7 +17,6 @@ from intlower.backends.lowering.lower import lower_graph
 from intlower.backends.lowering.mean_divisors import dpu_divisor
 from intlower.backends.lowering.positions import encode_powers, position_of
 from intlower.backends.lowering.power_weights import PowerWeights, weight_positions
-from intlower.backends.lowering.rounding import round_weights
 from intlower.backends.lowering.scales import integer_scale
 from intlower.backends.lowering.weighted import emit_weighted
 from intlower.compiler.calibration import Ranges

@@ -11,11 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.compiler.constant import Constant
-from intlower.compiler.expected_error import (
-    ErrorCurve,
-    activation_errors,
-    weight_errors,
-)
+from intlower.compiler.expected_error import ErrorCurve, value_errors, weight_errors
 from intlower.compiler.graph import Graph, Moments, Node
 from intlower.compiler.grids import UniformSpec
 from intlower.compiler.moments import ValueMoments, propagate_moments
@@ -89,9 +85,8 @@ class FitPowersOfTwo:
         layers: list[tuple[str, str, Costs]] = []
         for node in graph.nodes:
             place = group[node.output]
-            known = moments.get(node.output)
-            if place and known is not None and isinstance(node.operator, Conv | Gemm | Add):
-                tensors[place] = tensors[place] + self._tensor_costs(known, node.activation)
+            if place:
+                tensors[place] = tensors[place] + self._tensor_costs(graph, node, moments)
             if isinstance(node.operator, Conv | Gemm) and node.inputs[0] in group:
                 source = group[node.inputs[0]]
                 if source != place and not self.weights.per_channel:
@@ -103,19 +98,27 @@ class FitPowersOfTwo:
         }
         return _scaled(graph, factors)
 
-    def _tensor_costs(self, moments: ValueMoments, activation: Activation | None) -> Costs:
+    def _tensor_costs(
+        self, graph: Graph, node: Node, moments: Mapping[str, ValueMoments]
+    ) -> Costs:
         reach = self.activations.limits
-        mean, std = moments.after.mean.array, moments.after.std.array
-        bound = float((np.abs(mean) + 5 * std).max())
-        steps = _steps(bound / reach[1])
-        curve = activation_errors(moments, activation, steps, reach)
+        known = moments.get(node.output)
+        bound = 1.0
+        if known is not None:
+            mean, std = known.after.mean.array, known.after.std.array
+            bound = float((np.abs(mean) + 5 * std).max())
+        curve = value_errors(graph, node, moments, _steps(bound / reach[1]), reach)
+        if curve is None:
+            return np.zeros(2 * REACH + 1)
         return _by_factor(curve, REACH, self.activations.greatest_position)
 
     def _weight_costs(self, graph: Graph, node: Node) -> Costs:
         weights = parameter(graph, node, 1)
         assert weights is not None  # `_tied_values` ties layers without constant weights down
         greatest = self.weights.limits[1]
-        curve = weight_errors(weights, _steps(float(np.abs(weights).max()) / greatest), greatest)
+        curve = weight_errors(
+            weights, _steps(float(np.abs(weights).max()) / greatest), greatest
+        )
         return _by_factor(curve, 2 * REACH, self.weights.greatest_position)
 
 
