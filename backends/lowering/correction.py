@@ -36,28 +36,25 @@ def corrected_bias(
         bias: [O].
         error: rounded weights less weights, [O, I/groups, ...].
     """
-    means = mean_inputs(graph, node, moments, error.shape)
-    if means is None:
+    source = moments.get(node.inputs[0])
+    if source is None:
         return bias
+    means = mean_inputs(graph, node, source.after.mean.array, error.shape)
     correction: NDArray[np.float64] = (error * means).reshape(len(bias), -1).sum(axis=1)
     return bias - correction
 
 
 def mean_inputs(
-    graph: Graph, node: Node, moments: Mapping[str, ValueMoments], shape: tuple[int, ...]
-) -> NDArray[np.float64] | None:
-    """Return for each weight the mean of what it multiplies, rho_k E[x_i], in the weights' shape; None where unknown.
+    graph: Graph, node: Node, mean: NDArray[np.float64], shape: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """Return for each weight the mean of what it multiplies, rho_k E[x_i], in the weights' shape.
 
     Args:
         graph: of the node.
         node: a Conv or Gemm.
-        moments: of the graph's values.
+        mean: of the channels that it reads, [C].
         shape: of its weights, (O, I/groups, ...).
     """
-    source = moments.get(node.inputs[0])
-    if source is None:
-        return None
-    mean = source.after.mean.array
     groups, coverage = 1, np.ones(shape[2:])
     if isinstance(node.operator, Conv):
         groups = node.operator.groups

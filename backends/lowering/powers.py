@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from intlower.backends.lowering.bias_positions import Bias, place_bias, settle_means
 from intlower.backends.lowering.builder import ProgramBuilder
 from intlower.backends.lowering.correction import corrected_bias, mean_inputs
+from intlower.backends.lowering.drift import Drift
 from intlower.backends.lowering.lower import lower_graph
 from intlower.backends.lowering.mean_divisors import dpu_divisor
 from intlower.backends.lowering.positions import encode_powers, position_of
@@ -57,7 +58,9 @@ def lower_powers(
         second_moments=second_moments or {},
         divisor=spec.mean_divisor,
     )
-    return lower_graph(builder, origin, partial(_lower_weighted, spec, positions))
+    return lower_graph(
+        builder, origin, partial(_lower_weighted, spec, positions, Drift(graph, moments))
+    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,12 +85,14 @@ class _PowerBuilder(ProgramBuilder):
 def _lower_weighted(
     spec: PowerOfTwoSpec,
     positions: Mapping[str, NDArray[np.int64]],
+    drift: Drift,
     builder: ProgramBuilder,
     node: Node,
 ) -> None:
     """Emit `conv2d` or `gemm`: weights at their position, the bias at its own, means kept.
 
-    What a bias of few bits cannot hold of the corrected mean, rounding of weights makes up for; see `settle_means`.
+    What a bias of few bits cannot hold of the corrected mean, rounding of weights makes up for, see `settle_means`; and
+    what that cannot either, the next layers do, see `Drift`.
 
     Raises:
         AccumulatorOverflow: see `lowering.weighted.lower_weighted`; ScaleOutOfRange alike.
@@ -107,14 +112,25 @@ def _lower_weighted(
     found = _with_room(spec, found, read, bias)
     shape = PowerWeights(spec, found)
     codes = shape.round(weights, builder.recipe.rounding, builder.second_moments.get(node.name))
-    wanted = bias
-    if builder.recipe.correct_bias:
+    wanted, means = bias, None
+    known = builder.moments.get(node.inputs[0])
+    if builder.recipe.correct_bias and known is not None:
         error = shape.dequantize(codes) - weights
         wanted = corrected_bias(builder.graph, node, builder.moments, bias, error)
+        shift = drift.of(node.inputs[0])
+        if shift is not None:
+            handed = weights * mean_inputs(builder.graph, node, shift, weights.shape)
+            wanted = wanted - handed.reshape(outputs, -1).sum(axis=1)
+        means = mean_inputs(builder.graph, node, known.after.mean.array, weights.shape)
     placed = place_bias(spec, wanted, read, found, written)
-    means = mean_inputs(builder.graph, node, builder.moments, weights.shape)
-    if builder.recipe.correct_bias and means is not None and shape.settles:
-        codes = settle_means(weights, codes, shape.grid, means, wanted - placed.real)
+    if means is not None:
+        missing = wanted - placed.real
+        if shape.settles:
+            before = codes
+            codes = settle_means(weights, codes, shape.grid, means, missing)
+            turned = shape.dequantize(codes) - shape.dequantize(before)
+            missing = missing - (turned * means).reshape(outputs, -1).sum(axis=1)
+        drift.record(node, -missing)
     limit = spec.accumulator.limit
     emit_weighted(builder, node, source, shape.grid, codes, placed.codes, limit)
 
