@@ -162,4 +162,4 @@ def _past(mean: Array, std: Array, top: Array, high: Array) -> Array:
 
 
 def _below(z: Array) -> Array:
-    return torch.special.ndtr(torch.from_numpy(np.ascontiguousarray(z))).numpy()
+    return np.asarray(torch.special.ndtr(torch.from_numpy(np.ascontiguousarray(z))).numpy())

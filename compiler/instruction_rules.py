@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intlower.compiler.accumulation import product_bounds
+from intlower.compiler.accumulation import SATURATING_BITS, product_bounds, saturates
 from intlower.compiler.errors import ArtifactError, InvalidGraph
 from intlower.compiler.operators import AveragePool, Concat, Conv, MaxPool, Pad, Shape, Slice
 from intlower.kernels.signature import ElementType, KernelKey, Requantize
 
 Attributes = Mapping[str, int | tuple[int, ...]]
+
+# Rules for which sums that saturate have no meaning: they shift them to the left, or add the bias later.
+_LEFT_SHIFTED = (Requantize.MUL31DOUBLE, Requantize.F32BIAS)
 
 # No tensor of one sample may be larger: a bound on what a file can make us allocate.
 LARGEST_TENSOR = 1 << 28
@@ -222,7 +225,20 @@ def _weighted(checker: _Checker, outputs: int) -> None:
     ):
         raise checker.error("single precision does not hold its biases")
     bound = np.maximum(highest + np.maximum(bias, 0), -lowest - np.minimum(bias, 0))
-    if wide:
+    if "accumulator_bits" in checker.attributes:
+        bits = checker.number("accumulator_bits", *SATURATING_BITS)
+        product = checker.reach(zero_point) * max(
+            abs(c - weight_zero_point) for c in (low, high)
+        )
+        if (
+            wide
+            or checker.kernel.requantize in _LEFT_SHIFTED
+            or not saturates(bits, bias, product)
+        ):
+            raise checker.error(
+                f"its biases or products do not fit sums that saturate at {bits} bits"
+            )
+    elif wide:
         checker.wide_accumulator(bound)
     else:
         checker.accumulator(bound, checker.constants["shift"])
@@ -375,6 +391,8 @@ def _softmax(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
 _RULES = {
     "conv2d": _conv2d,
     "gemm": _gemm,
+    "saturating_conv2d": _conv2d,
+    "saturating_gemm": _gemm,
     "add": _add,
     "average_pool": _average_pool,
     "requantize": _requantize,

@@ -20,7 +20,8 @@ from __future__ import annotations
     FILL,
     SOFTMAX,
     WIDE,
-) = range(11)
+    SATURATING,
+) = range(12)
 
 # Columns that every kernel reads alike.
 (
@@ -78,7 +79,7 @@ from __future__ import annotations
     TABLE,  # LOOKUP, SOFTMAX: byte offset of constants
     OUTER,  # SOFTMAX: product of the dimensions before its axis
     INNER,  # SOFTMAX: product of those after it
-    VALUE,  # FILL: the code; COPY: what to XOR with each code; SOFTMAX: the code of 1
+    VALUE,  # FILL: the code; COPY: what to XOR with each code; SOFTMAX: the code of 1; SATURATING: the greatest sum
 ) = range(55)
 
 # COPY: sizes, input strides and output strides (in elements) of six loops, outermost first.

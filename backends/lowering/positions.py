@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -36,7 +37,7 @@ Positions = dict[str, int]
 
 def position_of(grid: UniformGrid) -> int:
     """Return p of a grid whose step is 2**-p."""
-    return -round(np.log2(grid.step))
+    return -round(math.log2(grid.step))
 
 
 def encode_powers(

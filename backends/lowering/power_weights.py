@@ -84,7 +84,7 @@ def power_codes(weights: NDArray[np.float64]) -> NDArray[np.int16]:
     exponents = np.log2(size)
     rounded = np.copysign(np.floor(np.abs(exponents) + 0.5), exponents)
     chosen = np.clip(rounded, LEAST_EXPONENT, GREATEST_EXPONENT) - LEAST_EXPONENT
-    return (np.where(weights < 0, -1.0, 1.0) * np.exp2(chosen)).astype(np.int16)
+    return np.asarray(np.where(weights < 0, -1.0, 1.0) * np.exp2(chosen), np.int16)
 
 
 def weight_positions(spec: PowerOfTwoSpec, weights: NDArray[Any]) -> NDArray[np.int64]:
@@ -106,7 +106,7 @@ def weight_positions(spec: PowerOfTwoSpec, weights: NDArray[Any]) -> NDArray[np.
     if spec.positions is PositionRule.WITHOUT_SIGN:
         bound = np.maximum(np.abs(rows).max(axis=1), 2.0**-40)
         found = grid.bits - np.ceil(np.log2(bound) + 1).astype(np.int64)
-        return np.minimum(found, grid.greatest_position)
+        return np.asarray(np.minimum(found, grid.greatest_position), np.int64)
     covering = np.array(
         [grid.position(max(-row.min(), 0.0), max(row.max(), 0.0)) for row in rows], np.int64
     )

@@ -147,4 +147,4 @@ def _with_room(
     if spec.bias is BiasPlace.OWN and spec.shifts is not None:
         covering = Bias.covering(spec, float(bound.max()))
         most = np.minimum(most, covering + spec.shifts.bias_most - read)
-    return np.minimum(positions, most)
+    return np.asarray(np.minimum(positions, most), np.int64)

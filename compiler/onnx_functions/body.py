@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from onnx import AttributeProto, FunctionProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import (
+    AttributeProto,
+    FunctionProto,
+    GraphProto,
+    NodeProto,
+    TensorProto,
+    helper,
+    numpy_helper,
+)
 
 DOMAIN = "intlower"
 # The first opset with BitwiseAnd, BitwiseOr and BitwiseNot.
@@ -26,7 +34,7 @@ class Reference:
     many: bool = True
 
 
-AttributeValue = int | str | Sequence[int] | TensorProto | Reference
+AttributeValue = int | str | Sequence[int] | TensorProto | GraphProto | Reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +127,8 @@ Operand = Value | int
 class Body:
     """The nodes of one function, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "") -> None:
+        self._prefix = prefix
         self._nodes: list[NodeProto] = []
         self._known: dict[tuple[str, str], Value] = {}
 
@@ -167,6 +176,41 @@ class Body:
         """Return vectors joined end to end."""
         return self.apply("Concat", *vectors, axis=0)
 
+    def loop(
+        self, trips: Value, start: Value, step: Callable[[Body, Value, Value], Value]
+    ) -> Value:
+        """Return what is left of a value after as many steps; a body has one loop at most.
+
+        Args:
+            trips: int64 scalar.
+            start: the value before the first step.
+            step: from a body, the number of the step (int64 scalar) and the value to the next value. The body may read
+                what this one has computed, by `seen`.
+        """
+        inside = Body(prefix="loop_")
+        dtype = start.dtype
+        after = step(inside, Value(inside, "step", "int64"), Value(inside, "state", dtype))
+        going = inside.apply("Identity", Value(inside, "going", "bool"))
+        graph = helper.make_graph(
+            inside._nodes,
+            "loop",
+            [
+                helper.make_tensor_value_info("step", TensorProto.INT64, ()),
+                helper.make_tensor_value_info("going", TensorProto.BOOL, ()),
+                helper.make_tensor_value_info("state", tensor_type(dtype), None),
+            ],
+            [
+                helper.make_tensor_value_info(going.name, TensorProto.BOOL, ()),
+                helper.make_tensor_value_info(after.name, tensor_type(dtype), None),
+            ],
+        )
+        inputs = [trips.name, "", start.name]
+        return self._add("Loop", inputs, dtype, {"body": graph})
+
+    def seen(self, value: Value) -> Value:
+        """Return a value of the body around this one."""
+        return Value(self, value.name, value.dtype)
+
     def function(
         self,
         name: str,
@@ -212,7 +256,7 @@ class Body:
         dtype: str,
         attributes: dict[str, AttributeValue],
     ) -> Value:
-        name = f"{operator.lower()}_{len(self._nodes)}"
+        name = f"{self._prefix}{operator.lower()}_{len(self._nodes)}"
         node = NodeProto(op_type=operator, name=name, input=inputs, output=[name])
         node.attribute.extend(_attribute(key, value) for key, value in attributes.items())
         self._nodes.append(node)
