@@ -21,6 +21,9 @@ Array = NDArray[np.float64]
 
 SATURATION_PRICE = 4.0
 
+# Points of the midpoint rule.
+SHIFT_POINTS = 40
+
 # The share of the greatest weights that may saturate: more is never worth it.
 TAIL_SHARE = 0.02
 
@@ -123,6 +126,25 @@ def activation_errors(
     return ErrorCurve(steps, np.asarray(errors.mean(axis=1)), power)
 
 
+def shift_errors(moments: ValueMoments, activation: Activation | None, shift: Array) -> Array:
+    """Return E[(f(x + shift) - f(x))**2] of each channel, [C], for normal x and f the activation.
+
+    By the midpoint rule over five deviations: what no limit takes away counts in full, what is limited either way not at all.
+
+    Args:
+        moments: of the value, before f.
+        activation: f.
+        shift: float64 [C].
+    """
+    mean, std = moments.before.mean.array, moments.before.std.array
+    low, high = (np.broadcast_to(b, mean.shape) for b in activation_bounds(activation))
+    z = 5 * ((2 * np.arange(SHIFT_POINTS) + 1) / SHIFT_POINTS - 1)[:, None]
+    weights = _density(z) / _density(z).sum()
+    x = mean + std * z
+    moved = np.clip(x + shift, low, high) - np.clip(x, low, high)
+    return np.asarray((weights * np.square(moved)).sum(axis=0))
+
+
 def weight_errors(weights: NDArray[np.float64], steps: Array, greatest: int) -> ErrorCurve:
     """Return the expected error of rounding weights: step**2 / 12, and what saturates of the greatest TAIL_SHARE.
 
@@ -159,6 +181,10 @@ def _past(mean: Array, std: Array, top: Array, high: Array) -> Array:
     return np.asarray(
         np.square(width) * (np.exp(-np.clip(distance, 0.0, 80.0)) * within + deep)
     )
+
+
+def _density(z: Array) -> Array:
+    return np.asarray(np.exp(-0.5 * np.square(z)))
 
 
 def _below(z: Array) -> Array:

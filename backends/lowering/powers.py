@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ from intlower.backends.lowering.power_weights import PowerWeights, weight_positi
 from intlower.backends.lowering.scales import integer_scale
 from intlower.backends.lowering.weighted import emit_weighted
 from intlower.compiler.calibration import Ranges
+from intlower.compiler.expected_error import shift_errors
 from intlower.compiler.graph import Graph, Node
 from intlower.compiler.moments import propagate_moments
 from intlower.compiler.operators import Conv, Gemm
@@ -122,17 +123,27 @@ def _lower_weighted(
             handed = weights * mean_inputs(builder.graph, node, shift, weights.shape)
             wanted = wanted - handed.reshape(outputs, -1).sum(axis=1)
         means = mean_inputs(builder.graph, node, known.after.mean.array, weights.shape)
-    placed = place_bias(spec, wanted, read, found, written)
-    if means is not None:
+    placed = place_bias(spec, wanted, read, found, written, _price(builder, node))
+    if known is not None and means is not None:
         missing = wanted - placed.real
         if shape.settles:
             before = codes
-            codes = settle_means(weights, codes, shape.grid, means, missing)
+            spread = np.square(known.after.std.array)
+            variances = mean_inputs(builder.graph, node, spread, weights.shape)
+            codes = settle_means(weights, codes, shape.grid, means, variances, missing)
             turned = shape.dequantize(codes) - shape.dequantize(before)
             missing = missing - (turned * means).reshape(outputs, -1).sum(axis=1)
         drift.record(node, -missing)
     limit = spec.accumulator.limit
     emit_weighted(builder, node, source, shape.grid, codes, placed.codes, limit)
+
+
+def _price(builder: ProgramBuilder, node: Node) -> Callable[[NDArray[np.float64]], float]:
+    """Return what errors of a layer's biases cost: their squares, as far as the activation lets them through."""
+    moments = builder.moments.get(node.output)
+    if moments is None:
+        return lambda error: float(np.square(error).sum())
+    return lambda error: float(shift_errors(moments, node.activation, error).sum())
 
 
 def _with_room(
