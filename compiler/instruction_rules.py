@@ -20,9 +20,6 @@ from intlower.kernels.signature import ElementType, KernelKey, Requantize
 
 Attributes = Mapping[str, int | tuple[int, ...]]
 
-# Rules for which sums that saturate have no meaning: they shift them to the left, or add the bias later.
-_LEFT_SHIFTED = (Requantize.MUL31DOUBLE, Requantize.F32BIAS)
-
 # No tensor of one sample may be larger: a bound on what a file can make us allocate.
 LARGEST_TENSOR = 1 << 28
 
@@ -230,14 +227,12 @@ def _weighted(checker: _Checker, outputs: int) -> None:
         product = checker.reach(zero_point) * max(
             abs(c - weight_zero_point) for c in (low, high)
         )
-        if (
-            wide
-            or checker.kernel.requantize in _LEFT_SHIFTED
-            or not saturates(bits, bias, product)
-        ):
+        late = checker.kernel.requantize is Requantize.F32BIAS
+        if wide or late or not saturates(bits, bias, product):
             raise checker.error(
                 f"its biases or products do not fit sums that saturate at {bits} bits"
             )
+        checker.accumulator(np.minimum(bound, 1 << (bits - 1)), checker.constants["shift"])
     elif wide:
         checker.wide_accumulator(bound)
     else:

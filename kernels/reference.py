@@ -26,7 +26,7 @@ from intlower.kernels.reference_movement import (
     stored,
     windows,
 )
-from intlower.kernels.reference_saturating import as_images, saturating_sums
+from intlower.kernels.reference_saturating import saturating_sums
 from intlower.kernels.signature import KernelKey, Requantize
 
 Codes = NDArray[Any]
@@ -349,50 +349,22 @@ def _requantized(
     )
 
 
-def saturating_product(
-    key: KernelKey,
-    codes: Codes,
-    *,
-    weights: Codes,
-    bias: Codes,
-    input_zero_point: int,
-    weight_zero_point: int,
-    accumulator_bits: int,
-    pads: tuple[int, int, int, int] = (0, 0, 0, 0),
-    strides: tuple[int, int] = (1, 1),
-    dilations: tuple[int, int] = (1, 1),
-    groups: int = 1,
-    **scales: Any,
-) -> Codes:
-    """Return `conv2d` of [N, C, H, W], or `gemm` of [N, I], in an accumulator that saturates; see `saturating_sums`.
+def saturating_product(key: KernelKey, codes: Codes, *, bias: Codes, **arguments: Any) -> Codes:
+    """Return `conv2d` of [N, C, H, W], or `gemm` of [N, I], in an accumulator that saturates.
 
     Args:
         key: names the element types and the scaling rule.
-        codes: as in `conv2d` or `gemm`; the other arguments alike.
-        weights: see codes.
+        codes: as in `conv2d` or `gemm`; other arguments alike, with those of `saturating_sums`.
         bias: int32 [O], within the accumulator.
-        input_zero_point: see codes.
-        weight_zero_point: see codes.
-        accumulator_bits: width of the accumulator.
-        pads: see codes.
-        strides: see codes.
-        dilations: see codes.
-        groups: see codes.
-        scales: multiplier, shift, minimum, maximum and output_zero_point.
+        arguments: see codes.
     """
-    w = weights.astype(np.int64) - weight_zero_point
-    sums = saturating_sums(
-        as_images(key, codes, input_zero_point, pads),
-        w.reshape(*w.shape, *(1,) * (4 - w.ndim)),
-        bias,
-        strides=strides,
-        dilations=dilations,
-        groups=groups,
-        accumulator_bits=accumulator_bits,
-    )
-    shape = (1, len(w), *(1,) * (codes.ndim - 2))
-    sums = sums.reshape(*sums.shape[: codes.ndim])
+    scales = {name: arguments.pop(name) for name in _SCALES}
+    sums = saturating_sums(codes, bias=bias, **arguments)
+    shape = (1, sums.shape[1], *(1,) * (codes.ndim - 2))
     return _requantized(key, sums, shape, bias=np.zeros_like(bias), **scales)
+
+
+_SCALES = ("multiplier", "shift", "minimum", "maximum", "output_zero_point")
 
 
 _REFERENCES: dict[str, Callable[..., Codes]] = {

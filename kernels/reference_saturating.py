@@ -7,23 +7,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intlower.kernels.signature import KernelKey
-
 Codes = NDArray[Any]
 Accumulators = NDArray[np.int64]
 
 
 def saturating_sums(
-    x: Accumulators,
-    weights: Accumulators,
-    bias: Codes,
+    codes: Codes,
     *,
-    strides: tuple[int, int],
-    dilations: tuple[int, int],
-    groups: int,
+    weights: Codes,
+    bias: Codes,
+    input_zero_point: int,
+    weight_zero_point: int,
     accumulator_bits: int,
+    strides: tuple[int, int] = (1, 1),
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0),
+    dilations: tuple[int, int] = (1, 1),
+    groups: int = 1,
 ) -> Accumulators:
-    """Return a convolution's sums, [N, O, H', W'], in an accumulator that saturates, equation (19).
+    """Return the sums of a convolution, [N, O, H', W'], or matrix product, [N, O], that saturate, equation (19).
 
         a = bias;  for u, for v, for c:  a = clamp(a + x[c, u, v] * w[c, u, v], -2**(bits-1), 2**(bits-1) - 1)
 
@@ -33,14 +34,38 @@ def saturating_sums(
     esp-dl/dl/base/isa/tie728/dl_tie728_s8_conv2d.S.
 
     Args:
-        x: [N, C, H, W], padded, zero point removed.
-        weights: [O, C/groups, kh, kw], zero point removed.
+        codes: [N, C, H, W] or [N, I].
+        weights: [O, C/groups, kh, kw] or [O, I].
         bias: [O].
+        input_zero_point: code of real 0 in the input.
+        weight_zero_point: code of real 0 in the weights.
+        accumulator_bits: its width, two's complement.
         strides: (vertical, horizontal).
+        pads: (top, left, bottom, right), of real zeros.
         dilations: (vertical, horizontal).
         groups: of channels.
-        accumulator_bits: its width, two's complement.
     """
+    x = codes.astype(np.int64) - input_zero_point
+    w = weights.astype(np.int64) - weight_zero_point
+    if x.ndim == 2:
+        sums = _image_sums(
+            x[:, :, None, None], w[:, :, None, None], bias, (1, 1), (1, 1), 1, accumulator_bits
+        )
+        return sums[:, :, 0, 0]
+    top, left, bottom, right = pads
+    padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
+    return _image_sums(padded, w, bias, strides, dilations, groups, accumulator_bits)
+
+
+def _image_sums(
+    x: Accumulators,
+    weights: Accumulators,
+    bias: Codes,
+    strides: tuple[int, int],
+    dilations: tuple[int, int],
+    groups: int,
+    accumulator_bits: int,
+) -> Accumulators:
     outputs, depth, kernel_height, kernel_width = weights.shape
     height = (x.shape[2] - dilations[0] * (kernel_height - 1) - 1) // strides[0] + 1
     width = (x.shape[3] - dilations[1] * (kernel_width - 1) - 1) // strides[1] + 1
@@ -64,14 +89,3 @@ def saturating_sums(
                 )
                 sums = np.clip(sums + products, -limit, limit - 1)
     return sums.reshape(len(x), outputs, height, width)
-
-
-def as_images(
-    key: KernelKey, codes: Codes, zero_point: int, pads: tuple[int, ...]
-) -> Accumulators:
-    """Return codes less their zero point, padded by real zeros; a matrix becomes images of one pixel."""
-    x = codes.astype(np.int64) - zero_point
-    if x.ndim == 2:
-        return x[:, :, None, None]
-    top, left, bottom, right = pads
-    return np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
