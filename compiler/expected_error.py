@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 SATURATION_PRICE = 4.0
 
 # Points of the midpoint rule.
-SHIFT_POINTS = 40
+SHIFT_POINTS = 100
 
 # The share of the greatest weights that may saturate: more is never worth it.
 TAIL_SHARE = 0.02

@@ -65,6 +65,7 @@ def lower_uniform(
         UnsupportedByTarget: operators that the target does not have, all of them at once.
         LoweringError: the accumulator or a multiplier cannot hold a layer; names node and channel.
     """
+    check_operators(graph, spec)
     builder = ProgramBuilder(
         graph=graph,
         spec=spec,
@@ -89,7 +90,6 @@ def lower_graph(
         weighted: what lowers a Conv or Gemm.
     """
     graph = builder.graph
-    _check_operators(graph, builder.spec)
     for value in graph.inputs:
         builder.define_value(value.name)
     for node in graph.nodes:
@@ -106,7 +106,8 @@ def lower_graph(
     )
 
 
-def _check_operators(graph: Graph, spec: TargetSpec) -> None:
+def check_operators(graph: Graph, spec: TargetSpec) -> None:
+    """Raise UnsupportedByTarget, which lists all, where a graph has operators that the target lacks."""
     refused = [
         f"{type(node.operator).__name__} at {node.name!r}"
         for node in graph.nodes

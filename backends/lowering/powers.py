@@ -14,7 +14,7 @@ from intlower.backends.lowering.bias_positions import Bias, place_bias, settle_m
 from intlower.backends.lowering.builder import ProgramBuilder
 from intlower.backends.lowering.correction import corrected_bias, mean_inputs
 from intlower.backends.lowering.drift import Drift
-from intlower.backends.lowering.lower import lower_graph
+from intlower.backends.lowering.lower import check_operators, lower_graph
 from intlower.backends.lowering.mean_divisors import dpu_divisor
 from intlower.backends.lowering.positions import encode_powers, position_of
 from intlower.backends.lowering.power_weights import PowerWeights, weight_positions
@@ -43,6 +43,7 @@ def lower_powers(
 
     Arguments and errors are those of `lower_uniform`.
     """
+    check_operators(graph, spec)
     moments = propagate_moments(graph)
     positions = {
         node.name: weight_positions(spec, graph.constants[node.inputs[1]].array)
