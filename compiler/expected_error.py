@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 # the sums of the next layer; saturation errs in one direction, in neighbouring numbers at once.
 
 
-SATURATION_PRICE = 4.0
+SATURATION_PRICE = 2.0
 
 # Points of the midpoint rule.
 SHIFT_POINTS = 100
