@@ -158,9 +158,9 @@ def _sources(chip: _Chip, width: int, saturates: bool) -> dict[str, Provenance]:
         "rescale": our_definition("as `requantize`"),
         "multipliers": our_definition("shifts only, but for the divisors of means"),
         "average_pool": our_definition(
-            "ESP-DL's order of the product and the shift was not looked up"
+            "one rounding; ESP-DL's own order of product and shift may differ"
         ),
-        "addition": our_definition("ESP-DL's intermediate width was not looked up"),
+        "addition": our_definition("one rounding; ESP-DL's own width between may differ"),
         "concatenation": our_definition(
             "ESP-PPQ gives inputs and output one exponent if it can"
         ),

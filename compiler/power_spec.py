@@ -27,7 +27,7 @@ class PositionRule(enum.Enum):
     """
 
     COVERING = "the greatest at which the range does not saturate"
-    LEAST_ERROR = "the least expected squared error, of that at which the range does not saturate and those above it"
+    LEAST_ERROR = "the least squared error: expected from moments, or the position that covers the range which samples gave"
     WITHOUT_SIGN = "bits - ceil(log2 max|x|): numbers past half the range saturate"
 
 
@@ -63,7 +63,7 @@ class ShiftLimits:
     def describe(self) -> str:
         """Return the limits in words."""
         return (
-            f"product {self.cut[0]}..{self.cut[1]}, bias min(0, cut + {8 - self.bias_guard})..{self.bias_most}, "
+            f"product {self.cut[0]}..{self.cut[1]}, bias min(0, cut - {self.bias_guard - 8})..{self.bias_most}, "
             f"between summands 0..{self.sum_read}, of a sum {self.sum_write[0]}..{self.sum_write[1]}"
         )
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from intlower.backends.lowering.encodings import MOVEMENT, Encodings, probability_grid
 from intlower.compiler.calibration import Range, Ranges
+from intlower.compiler.calibration.from_moments import SOURCE
 from intlower.compiler.constant import Constant
 from intlower.compiler.errors import CalibrationError
 from intlower.compiler.expected_error import value_errors
@@ -51,7 +52,8 @@ def encode_powers(
 
     1. What moves codes has its input's grid; so have joined tensors and average pools where the target says so.
     2. Each other value has the position that the target's rule gives; the expected errors of a sum that has no moments
-       of its own, or whose spread is only bounded, are not known: there the range is covered.
+       of its own, or whose spread is only bounded, are not known: there the range is covered. So is one that samples,
+       or a calibration method, gave.
     3. Values that are never negative are unsigned where the target has such codes; but two summands have one type.
     4. Positions that break the limits of shifts are lowered, as far as it takes.
     5. A softmax in integers has the grid of probabilities.
@@ -158,7 +160,7 @@ def _own_position(
     limits = unsigned_spec(grid).limits if unsigned else grid.limits
     covering = _covering(below, above, limits, grid.greatest_position)
     node = graph.producers().get(name)
-    if spec.positions is PositionRule.COVERING or node is None:
+    if spec.positions is PositionRule.COVERING or node is None or found.source != SOURCE:
         return covering
     first = min(covering - COARSER, grid.greatest_position)
     tried = np.arange(first, min(first + SCOPE, grid.greatest_position + 1))
