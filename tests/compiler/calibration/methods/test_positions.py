@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
+from intlower.compiler.calibration.methods.form import GridForm
 from intlower.compiler.calibration.methods.logarithmic import ClipRounding, clip_index, clip_of
 from intlower.compiler.calibration.methods.positions import (
     INPUT_SCOPE,
@@ -20,12 +21,11 @@ from intlower.compiler.calibration.methods.positions import (
     ristretto_fraction,
 )
 from intlower.compiler.calibration.methods.sample import WeightedNumbers
-
-Numbers = arrays(np.float32, st.integers(1, 60), elements=st.floats(-1e3, 1e3, width=32))
-from intlower.compiler.calibration.methods.form import GridForm
 from intlower.compiler.calibration.methods.select import Method, limits, nothing_seen
 from intlower.compiler.grids import UniformSpec
 from intlower.kernels.numerics import Rounding
+
+Numbers = arrays(np.float32, st.integers(1, 60), elements=st.floats(-1e3, 1e3, width=32))
 
 
 def published_diffs(x: NDArray[np.float32], bits: int, scope: int) -> int:
