@@ -353,7 +353,8 @@ def fans(
     builder.new_input(
         (4, builder.integer(4, 6), builder.integer(4, 6)), builder.output_element()
     )
-    for name in sorted(OPERATORS):
+    # Sums that saturate have no C form.
+    for name in sorted(name for name in OPERATORS if not name.startswith("saturating")):
         for _ in range(each):
             builder.step(name, "input_0")
     return builder.build()

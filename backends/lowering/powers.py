@@ -127,7 +127,7 @@ def _lower_weighted(
     placed = place_bias(spec, wanted, read, found, written, _price(builder, node))
     if known is not None and means is not None:
         missing = wanted - placed.real
-        if shape.settles:
+        if shape.settles and spec.bias is not BiasPlace.ACCUMULATOR:
             before = codes
             spread = np.square(known.after.std.array)
             variances = mean_inputs(builder.graph, node, spread, weights.shape)
