@@ -28,7 +28,8 @@ from __future__ import annotations
     WIDE,
     MEAN_POOL,
     SOFTMAX_FIXED,
-) = range(19)
+    SATURATING,
+) = range(20)
 
 # Opcodes of half precision.
 (
@@ -98,7 +99,7 @@ from __future__ import annotations
     TABLE,  # LOOKUP, SOFTMAX, LOG_*: byte offset of constants; LINEAR_AVERAGE_POOL: of its counts
     OUTER,  # SOFTMAX: product of the dimensions before its axis
     INNER,  # SOFTMAX: product of those after it
-    VALUE,  # FILL: the code; COPY: what to XOR with each code; SOFTMAX: the code of 1; LOG_ENCODE: negative threshold
+    VALUE,  # FILL: the code; COPY: what to XOR with each code; SOFTMAX: the code of 1; LOG_ENCODE: negative threshold; SATURATING: the greatest sum
     MAGNITUDES,  # LOG_*: how many magnitudes a code can have
     MANTISSA,  # LOG_DENSE, LOG_DEPTHWISE: of the read-out
     READ_OUT_SHIFT,  # LOG_DENSE, LOG_DEPTHWISE
