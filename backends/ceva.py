@@ -49,6 +49,7 @@ def _target(name: str, options: Mapping[str, str]) -> UniformTarget:
             addition="31-bit multipliers, equation (17)",
             concatenation="each input rescaled to the output's grid, equation (12)",
             softmax=SoftmaxRule.INTEGER_TABLE,
+            calibration="min-max",
             operators=UNIFORM_OPERATORS,
             provenance={
                 "activations": our_definition(
@@ -75,6 +76,7 @@ def _target(name: str, options: Mapping[str, str]) -> UniformTarget:
                 "softmax": our_definition(
                     "a table of exponentials with 22 fraction bits and one rounded division"
                 ),
+                "calibration": our_definition(_UNPUBLISHED),
                 "operators": our_definition("what intlower lowers to integers for this target"),
             },
         )

@@ -95,6 +95,7 @@ def fixed_point_target(
             addition="summands shifted left to the finer position, one shift to the right, equation (18)",
             concatenation="each input shifted to the output's position, equation (16)",
             softmax=SoftmaxRule.HOST,
+            calibration="min-max",
             operators=UNIFORM_OPERATORS,
             bias=choices.bias,
             positions=choices.positions,
@@ -137,6 +138,7 @@ _SOURCES = {
         "Ristretto leaves it in float, and trims at the next layer"
     ),
     "softmax": our_definition("in float, on the host"),
+    "calibration": public_fact(f"{RISTRETTO}/quantization.cpp: the greatest magnitude seen"),
     "operators": our_definition("what intlower lowers to integers for this target"),
     "bias": our_definition("the accumulator's unit"),
     "positions": our_definition(

@@ -41,6 +41,7 @@ def _target(name: str, options: Mapping[str, str]) -> UniformTarget:
             addition="23-bit multipliers, one fraction bit less than the finer keeps, equation (17)",
             concatenation="each input rescaled by a 16-bit multiplier, equation (12)",
             softmax=SoftmaxRule.INTEGER_TABLE,
+            calibration="min-max",
             operators=UNIFORM_OPERATORS,
             provenance={
                 "activations": public_fact(
@@ -72,6 +73,7 @@ def _target(name: str, options: Mapping[str, str]) -> UniformTarget:
                     "a table of exponentials with 22 fraction bits and one rounded division, for NART's float exp; output "
                     "scale 1 / (2**bits - 1)"
                 ),
+                "calibration": our_definition("NART takes its parameters from another tool"),
                 "operators": our_definition("what intlower lowers to integers for this target"),
             },
         )

@@ -49,6 +49,7 @@ def _target(name: str, options: Mapping[str, str]) -> UniformTarget:
             addition="single precision, both products and the sum rounded, ties to even, equation (9)",
             concatenation="each input rescaled to the output's scale",
             softmax=SoftmaxRule.HOST,
+            calibration="min-max",
             operators=UNIFORM_OPERATORS,
             provenance={
                 "activations": public_fact(
@@ -78,6 +79,7 @@ def _target(name: str, options: Mapping[str, str]) -> UniformTarget:
                 ),
                 "concatenation": our_definition("NART falls back to float for concatenation"),
                 "softmax": public_fact("NART falls back to float for softmax"),
+                "calibration": our_definition("NART takes its parameters from another tool"),
                 "operators": our_definition(
                     "what intlower lowers to integers for this target; NART itself runs conv, relu, pool and eltwise sum"
                 ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -20,55 +20,61 @@ from intlower.compiler.spec import TargetSpec
 
 RECIPE_NAMES = ("default", "none", "data-free-strict")
 
-Step = Callable[[Recipe, TargetSpec], Recipe]
+Step = Callable[[Recipe], Recipe]
 
 
 @dataclass(frozen=True, slots=True)
-class _AddPass:
+class AddPass:
     """A step that appends a pass."""
 
     rewrite: Pass
 
-    def __call__(self, recipe: Recipe, spec: TargetSpec) -> Recipe:
+    def __call__(self, recipe: Recipe) -> Recipe:
+        """Return the recipe with the pass."""
         return replace(recipe, passes=(*recipe.passes, self.rewrite))
 
 
-def _fit_powers(recipe: Recipe, spec: TargetSpec) -> Recipe:
-    rewrite = FitPowersOfTwo(activations=spec.activations, weights=spec.weights)
-    return replace(recipe, passes=(*recipe.passes, rewrite))
-
-
-def _round_by_squant(recipe: Recipe, spec: TargetSpec) -> Recipe:
+def _round_by_squant(recipe: Recipe) -> Recipe:
     return replace(recipe, rounding=WeightRounding.SQUANT)
 
 
-def _round_by_gptq(recipe: Recipe, spec: TargetSpec) -> Recipe:
+def _round_by_gptq(recipe: Recipe) -> Recipe:
     return replace(recipe, rounding=WeightRounding.GPTQ)
 
 
-def _correct_bias(recipe: Recipe, spec: TargetSpec) -> Recipe:
+def _correct_bias(recipe: Recipe) -> Recipe:
     return replace(recipe, correct_bias=True)
 
 
-def _correct_on_samples(recipe: Recipe, spec: TargetSpec) -> Recipe:
+def _correct_on_samples(recipe: Recipe) -> Recipe:
     return replace(recipe, correct_on_samples=True)
 
 
 # Every step, in the order in which they take effect: later ones rely on what earlier ones leave.
 STEPS: MappingProxyType[str, Step] = MappingProxyType(
     {
-        "estimate_inputs": _AddPass(EstimateInputs()),
-        "silence_channels": _AddPass(SilenceChannels()),
-        "equalize": _AddPass(Equalize()),
-        "fill_depthwise": _AddPass(FillDepthwise()),
-        "absorb_bias": _AddPass(AbsorbBias()),
-        "fit_powers_of_two": _fit_powers,
+        "estimate_inputs": AddPass(EstimateInputs()),
+        "silence_channels": AddPass(SilenceChannels()),
+        "equalize": AddPass(Equalize()),
+        "fill_depthwise": AddPass(FillDepthwise()),
+        "absorb_bias": AddPass(AbsorbBias()),
         "correct_bias": _correct_bias,
         "squant": _round_by_squant,
         "gptq": _round_by_gptq,
         "correct_on_samples": _correct_on_samples,
     }
 )
+
+
+def _steps(spec: TargetSpec) -> Mapping[str, Step]:
+    """Return the steps that a target knows; `fit_powers_of_two` is one where scales are powers of two."""
+    if not spec.activations.power_of_two:
+        return STEPS
+    fit = AddPass(FitPowersOfTwo(activations=spec.activations, weights=spec.weights))
+    names = list(STEPS)
+    place = names.index("correct_bias")
+    order = (*names[:place], "fit_powers_of_two", *names[place:])
+    return MappingProxyType({name: STEPS.get(name, fit) for name in order})
 
 
 def uniform_recipe(
@@ -91,27 +97,50 @@ def uniform_recipe(
     Raises:
         TargetError: there is no such recipe or step, or a step is both added and removed.
     """
-    if name not in RECIPE_NAMES:
-        raise TargetError(
-            f"{spec.name!r} has no recipe {name!r}",
-            f"its recipes are {', '.join(RECIPE_NAMES)}",
-        )
-    for step in (*added, *removed):
-        if step not in STEPS:
-            raise TargetError(
-                f"{spec.name!r} has no step {step!r}", f"its steps are {', '.join(STEPS)}"
-            )
-        if step in added and step in removed:
-            raise TargetError(
-                f"the step {step!r} is both added and removed", "name it on one side only"
-            )
     if "correct_on_samples" in added and (spec.bias_bits, spec.accumulator.bits) != (32, 32):
         raise TargetError(
             f"the step 'correct_on_samples' needs a 32-bit bias, and that of {spec.name!r} is narrower",
             "leave it out",
         )
-    own = () if name == "none" else default_steps(spec)
-    chosen = tuple(step for step in STEPS if step in {*own, *added} - {*removed})
+    return composed_recipe(spec.name, name, default_steps(spec), _steps(spec), added, removed)
+
+
+def composed_recipe(
+    target: str,
+    name: str,
+    own: Sequence[str],
+    steps: Mapping[str, Step],
+    added: Sequence[str],
+    removed: Sequence[str],
+) -> Recipe:
+    """Return the recipe of a name: `own` steps or none, and those added, less those removed.
+
+    Args:
+        target: its name, for messages.
+        name: of RECIPE_NAMES.
+        own: names of the steps of the default recipe.
+        steps: that the target knows, in the order in which they take effect.
+        added: names of steps that it gets as well.
+        removed: names of steps that it goes without.
+
+    Raises:
+        TargetError: there is no such recipe or step, or a step is both added and removed.
+    """
+    if name not in RECIPE_NAMES:
+        raise TargetError(
+            f"{target!r} has no recipe {name!r}", f"its recipes are {', '.join(RECIPE_NAMES)}"
+        )
+    for step in (*added, *removed):
+        if step not in steps:
+            raise TargetError(
+                f"{target!r} has no step {step!r}", f"its steps are {', '.join(steps)}"
+            )
+        if step in added and step in removed:
+            raise TargetError(
+                f"the step {step!r} is both added and removed", "name it on one side only"
+            )
+    taken = {*(() if name == "none" else own), *added} - {*removed}
+    chosen = tuple(step for step in steps if step in taken)
     recipe = Recipe(
         name=name,
         passes=STANDARD_PASSES,
@@ -121,7 +150,7 @@ def uniform_recipe(
         data_free=name == "data-free-strict",
     )
     for step in chosen:
-        recipe = STEPS[step](recipe, spec)
+        recipe = steps[step](recipe)
     return recipe
 
 
@@ -134,6 +163,4 @@ def default_steps(spec: TargetSpec) -> tuple[str, ...]:
     omitted = {"absorb_bias", "gptq", "correct_on_samples"}
     # One weight scale for all channels cannot take up a factor of each; a scale of its own needs no equalizing.
     omitted.add("equalize" if spec.weights.per_channel else "fill_depthwise")
-    if not spec.activations.power_of_two:
-        omitted.add("fit_powers_of_two")
-    return tuple(step for step in STEPS if step not in omitted)
+    return tuple(step for step in _steps(spec) if step not in omitted)

@@ -49,6 +49,7 @@ def _target(name: str, options: Mapping[str, str]) -> UniformTarget:
             addition="31-bit multipliers, equation (17)",
             concatenation="each input rescaled to the output's scale, equation (12)",
             softmax=SoftmaxRule.HOST,
+            calibration="min-max",
             operators=UNIFORM_OPERATORS,
             provenance={
                 "activations": public_fact(
@@ -72,6 +73,7 @@ def _target(name: str, options: Mapping[str, str]) -> UniformTarget:
                 "addition": our_definition(_UNPUBLISHED),
                 "concatenation": our_definition(_UNPUBLISHED),
                 "softmax": our_definition("in float after the last integers"),
+                "calibration": our_definition(_UNPUBLISHED),
                 "operators": our_definition("what intlower lowers to integers for this target"),
             },
         )

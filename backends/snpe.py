@@ -58,6 +58,7 @@ def _target(name: str, options: Mapping[str, str]) -> UniformTarget:
             addition="fixed point with 20 fraction bits, equation (13)",
             concatenation="each input rescaled to the output's grid, equation (12)",
             softmax=SoftmaxRule.INTEGER_TABLE,
+            calibration="tf",
             operators=UNIFORM_OPERATORS,
             provenance={
                 "activations": public_fact(_TF_SOURCE),
@@ -84,6 +85,7 @@ def _target(name: str, options: Mapping[str, str]) -> UniformTarget:
                     "a table of exponentials with 22 fraction bits and one rounded division; output "
                     "scale 1/255 is the published [0, 1] encoding"
                 ),
+                "calibration": public_fact(f"{_TF_SOURCE}; the mode 'tf'"),
                 "operators": our_definition("what intlower lowers to integers for this target"),
             },
         )

@@ -35,6 +35,7 @@ TARGET = UniformTarget(
         addition="single precision, both products and the sum rounded, ties to even, equation (9)",
         concatenation="each input rescaled to the output's scale",
         softmax=SoftmaxRule.HOST,
+        calibration="entropy",
         operators=UNIFORM_OPERATORS,
         provenance={
             "activations": public_fact(
@@ -68,6 +69,9 @@ TARGET = UniformTarget(
                 "TensorRT gives the inputs one scale only if the user does; otherwise it copies"
             ),
             "softmax": our_definition("TensorRT runs it in float after the last INT8 tensor"),
+            "calibration": public_fact(
+                "EntropyCalibration2 is TensorRT's default: KL divergence, 2048 bins to 128"
+            ),
             "operators": our_definition("what intlower lowers to integers for this target"),
         },
     )

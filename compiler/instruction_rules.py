@@ -14,14 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.compiler.accumulation import SATURATING_BITS, product_bounds, saturates
-from intlower.compiler.errors import ArtifactError, InvalidGraph
+from intlower.compiler.errors import InvalidGraph
+from intlower.compiler.instruction_checker import LARGEST_TENSOR, Attributes, Checker
+from intlower.compiler.instruction_rules_half import HALF_RULES
+from intlower.compiler.instruction_rules_log import LOG_RULES
 from intlower.compiler.operators import AveragePool, Concat, Conv, MaxPool, Pad, Shape, Slice
+from intlower.kernels.numerics_fixed import SUM_INTEGER_BITS
 from intlower.kernels.signature import ElementType, KernelKey, Requantize
-
-Attributes = Mapping[str, int | tuple[int, ...]]
-
-# No tensor of one sample may be larger: a bound on what a file can make us allocate.
-LARGEST_TENSOR = 1 << 28
 
 
 def check_instruction(
@@ -50,7 +49,7 @@ def check_instruction(
         ArtifactError: something does not fit; the message says what.
     """
     schema = kernel.schema
-    checker = _Checker(name, kernel, constants, attributes)
+    checker = Checker(name, kernel, constants, attributes)
     if (schema.inputs is not None and len(input_shapes) != schema.inputs) or not input_shapes:
         raise checker.error(f"takes {schema.inputs or 'one or more'} tensors")
     if any(element is not kernel.activation for element in input_elements):
@@ -67,132 +66,7 @@ def check_instruction(
         raise checker.error(f"a tensor of shape {output_shape} is larger than is allowed")
 
 
-class _Checker:
-    """One instruction under examination: typed access to its numbers, each with its range."""
-
-    def __init__(
-        self,
-        name: str,
-        kernel: KernelKey,
-        constants: Mapping[str, NDArray[Any]],
-        attributes: Attributes,
-    ) -> None:
-        self.name = name
-        self.kernel = kernel
-        self.constants = constants
-        self.attributes = attributes
-
-    def error(self, reason: str) -> ArtifactError:
-        return ArtifactError(f"{self.name} ({self.kernel}): {reason}")
-
-    def number(self, key: str, low: int, high: int) -> int:
-        value = self.attributes[key]
-        if not isinstance(value, int) or not low <= value <= high:
-            raise self.error(f"{key} is {value}, not an integer in [{low}, {high}]")
-        return value
-
-    def numbers(self, key: str, length: int | None, low: int, high: int) -> tuple[int, ...]:
-        value = self.attributes[key]
-        if (
-            not isinstance(value, tuple)
-            or (length is not None and len(value) != length)
-            or not all(isinstance(v, int) and low <= v <= high for v in value)
-        ):
-            count = "any number of" if length is None else length
-            raise self.error(f"{key} is {value}, not {count} integers in [{low}, {high}]")
-        return value
-
-    def array(
-        self, key: str, dtype: str, shape: tuple[int, ...] | None, low: int, high: int
-    ) -> NDArray[Any]:
-        array = self.constants[key]
-        if array.dtype != np.dtype(dtype) or (shape is not None and array.shape != shape):
-            wanted = "" if shape is None else list(shape)
-            raise self.error(f"{key} is {array.dtype}{list(array.shape)}, not {dtype}{wanted}")
-        if array.size == 0 or int(array.min()) < low or int(array.max()) > high:
-            raise self.error(f"{key} has entries outside [{low}, {high}], or none")
-        return array
-
-    def clamp_range(self) -> tuple[int, int]:
-        low, high = self.kernel.output.limits
-        minimum = self.number("minimum", low, high)
-        return minimum, self.number("maximum", minimum, high)
-
-    def zero_points(self, weighted: bool = False) -> None:
-        self.number("input_zero_point", *self.kernel.activation.limits)
-        self.number("output_zero_point", *self.kernel.output.limits)
-        if weighted and self.kernel.weight is not None:
-            self.number("weight_zero_point", *self.kernel.weight.limits)
-
-    @property
-    def multiplier_limit(self) -> int:
-        rule = self.kernel.requantize
-        if rule is not None and rule.power_of_two and self.kernel.operator != "average_pool":
-            return 1 << 30
-        return (1 << 24) - 1 if rule is not None and rule.single_precision else (1 << 31) - 1
-
-    def reach(self, zero_point: int) -> int:
-        """The greatest magnitude of an input code less its zero point."""
-        return max(abs(limit - zero_point) for limit in self.kernel.activation.limits)
-
-    def wide_accumulator(self, bound: NDArray[Any]) -> None:
-        """Prove that sums of at most `bound`, in 64 bits, stay below 2**62 also when they are multiplied."""
-        rule = self.kernel.requantize
-        if rule is not Requantize.MUL31SINGLE and not (rule and rule.power_of_two):
-            raise self.error("its 64-bit sums have no such requantization")
-        multiplier = self.constants["multiplier"].astype(np.float64)
-        if np.any(
-            bound.astype(np.float64) * np.maximum(multiplier, 1) > float(1 << 62) * 0.999
-        ):
-            raise self.error("its 64-bit sums may leave 64 bits when they are multiplied")
-
-    def accumulator(self, bound: NDArray[Any] | int, shift: NDArray[Any] | int) -> None:
-        """Prove that sums of at most `bound` are int32, also after equation (11)'s left shift."""
-        greatest = ElementType.INT32.limits[1]
-        if np.any(np.asarray(bound) > greatest):
-            raise self.error(f"its sums may reach {np.max(bound):_}, past int32")
-        if self.kernel.requantize is Requantize.MUL31DOUBLE:
-            left = np.maximum(31 - np.asarray(shift, np.int64), 0)
-            if np.any(np.asarray(bound, np.int64) << left > greatest):
-                raise self.error("its sums may leave int32 when they are shifted left")
-
-    def padded(self, x: Shape, pads: Sequence[int]) -> None:
-        """Prove that an image is not too large with its padding."""
-        if len(x) == 4:
-            channels, height, width = (d or 0 for d in x[1:])
-            size = channels * (height + pads[0] + pads[2]) * (width + pads[1] + pads[3])
-            if size > LARGEST_TENSOR:
-                raise self.error(f"pads {tuple(pads)} make a larger tensor than is allowed")
-
-    @property
-    def least_shift(self) -> int:
-        rule = self.kernel.requantize
-        return 0 if rule is not None and rule.power_of_two else 1
-
-    def powers(self, multiplier: NDArray[Any]) -> None:
-        """Prove that the multipliers of a POWER rule are powers of two; but a mean's hold its divisor."""
-        rule = self.kernel.requantize
-        if rule is None or not rule.power_of_two or self.kernel.operator == "average_pool":
-            return
-        if np.any(multiplier < 1) or np.any(multiplier & (multiplier - 1)):
-            raise self.error(f"{rule.value} multiplies by powers of two only")
-
-    def scales(self, shape: tuple[int, ...]) -> None:
-        self.powers(self.array("multiplier", "int32", shape, 0, self.multiplier_limit))
-        self.array("shift", "int32", shape, self.least_shift, 62)
-
-    def window(self) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int, int, int]]:
-        kernel = self.numbers("kernel_shape", 2, 1, LARGEST_TENSOR)
-        strides = self.numbers("strides", 2, 1, LARGEST_TENSOR)
-        pads = self.numbers("pads", 4, 0, LARGEST_TENSOR)
-        return (
-            (kernel[0], kernel[1]),
-            (strides[0], strides[1]),
-            (pads[0], pads[1], pads[2], pads[3]),
-        )
-
-
-def _weighted(checker: _Checker, outputs: int) -> None:
+def _weighted(checker: Checker, outputs: int) -> None:
     assert checker.kernel.weight is not None  # the kernel key proves it
     low, high = checker.kernel.weight.limits
     checker.array("weights", checker.kernel.weight.dtype_name, None, low, high)
@@ -239,7 +113,7 @@ def _weighted(checker: _Checker, outputs: int) -> None:
         checker.accumulator(bound, checker.constants["shift"])
 
 
-def _conv2d(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
+def _conv2d(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     strides = checker.numbers("strides", 2, 1, LARGEST_TENSOR)
     dilations = checker.numbers("dilations", 2, 1, LARGEST_TENSOR)
     pads = checker.numbers("pads", 4, 0, LARGEST_TENSOR)
@@ -257,7 +131,7 @@ def _conv2d(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     return operator.output_shape([inputs[0], weights.shape])
 
 
-def _gemm(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
+def _gemm(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     weights = checker.constants["weights"]
     x = inputs[0]
     if weights.ndim != 2 or len(x) != 2 or x[1] != weights.shape[1]:
@@ -280,7 +154,7 @@ _LEAST_SUM_SHIFT = {
 }
 
 
-def _add(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
+def _add(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     rule = checker.kernel.requantize
     assert rule is not None  # the key proves it
     double = rule is Requantize.MUL31DOUBLE
@@ -294,7 +168,7 @@ def _add(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     for zero_point in checker.numbers(
         "input_zero_points", 2, *checker.kernel.activation.limits
     ):
-        if checker.reach(zero_point) << left_shift >= 1 << 30:
+        if checker.reach(zero_point) << left_shift > 1 << 30:
             raise checker.error(f"left_shift {left_shift} is more than equation (13) allows")
     checker.number("output_zero_point", *checker.kernel.output.limits)
     checker.clamp_range()
@@ -303,7 +177,7 @@ def _add(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     return inputs[0]
 
 
-def _average_pool(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
+def _average_pool(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     kernel, strides, pads = checker.window()
     checker.padded(inputs[0], pads)
     checker.zero_points()
@@ -318,7 +192,7 @@ def _average_pool(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     return shape
 
 
-def _requantize(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
+def _requantize(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     checker.powers(np.array(checker.number("multiplier", 0, checker.multiplier_limit)))
     shift = checker.number("shift", checker.least_shift, 62)
     checker.zero_points()
@@ -328,7 +202,7 @@ def _requantize(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     return inputs[0]
 
 
-def _max_pool(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
+def _max_pool(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     kernel, strides, pads = checker.window()
     checker.padded(inputs[0], pads)
     dilations = checker.numbers("dilations", 2, 1, LARGEST_TENSOR)
@@ -338,12 +212,12 @@ def _max_pool(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     return operator.output_shape(inputs)
 
 
-def _concat(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
+def _concat(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     axis = checker.number("axis", 1, len(inputs[0]) - 1)
     return Concat(axis=axis).output_shape(inputs)
 
 
-def _pad(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
+def _pad(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     pads = checker.numbers("pads", 2 * len(inputs[0]), 0, LARGEST_TENSOR)
     checker.number("value", *checker.kernel.activation.limits)
     if pads[0] or pads[len(inputs[0])]:
@@ -351,7 +225,7 @@ def _pad(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     return Pad(pads=pads).output_shape(inputs)
 
 
-def _slice(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
+def _slice(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     rank = len(inputs[0])
     axes = checker.numbers("axes", None, 1, rank - 1)
     limits = (-(1 << 62), 1 << 62)
@@ -363,7 +237,7 @@ def _slice(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     return Slice(starts=starts, ends=ends, axes=axes, steps=steps).output_shape(inputs)
 
 
-def _reshape(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
+def _reshape(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     shape = checker.numbers("shape", None, 0, LARGEST_TENSOR)
     x = inputs[0]
     if not shape or shape[0] != 0 or 0 in shape[1:]:
@@ -373,13 +247,34 @@ def _reshape(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     return (x[0], *shape[1:])
 
 
-def _softmax(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
+def _softmax(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     low, high = checker.kernel.activation.limits
     checker.array("table", "int32", (high - low + 1,), 0, (1 << 24) - 1)
     checker.number("axis", 1, len(inputs[0]) - 1)
     checker.number("maximum", 1, high)
     if int(checker.constants["table"][0]) < 1:
         raise checker.error("the table's first entry, exp(0), must be positive")
+    return inputs[0]
+
+
+def _mean_pool(checker: Checker, inputs: Sequence[Shape]) -> Shape:
+    kernel, strides, pads = checker.window()
+    checker.padded(inputs[0], pads)
+    checker.clamp_range()
+    if checker.reach(0) * math.prod(kernel) > ElementType.INT32.limits[1]:
+        raise checker.error(f"sums over windows of {kernel} may leave int32")
+    return AveragePool(kernel_shape=kernel, strides=strides, pads=pads).output_shape(inputs)
+
+
+def _softmax_fixed(checker: Checker, inputs: Sequence[Shape]) -> Shape:
+    low, high = checker.kernel.activation.limits
+    greatest = ElementType.INT32.limits[1]
+    table = checker.array("table", "int32", (high - low + 1,), 0, greatest)
+    axis = checker.number("axis", 1, len(inputs[0]) - 1)
+    if high - low > 255 or int(table[0]) != greatest:
+        raise checker.error("takes 8-bit codes and a table that begins with 2**31 - 1, exp(0)")
+    if (inputs[0][axis] or 1) >= 1 << SUM_INTEGER_BITS:
+        raise checker.error(f"sums {inputs[0][axis]} exponentials, past int32")
     return inputs[0]
 
 
@@ -397,4 +292,8 @@ _RULES = {
     "slice": _slice,
     "reshape": _reshape,
     "softmax": _softmax,
+    "mean_pool": _mean_pool,
+    "softmax_fixed": _softmax_fixed,
+    **LOG_RULES,
+    **HALF_RULES,
 }

@@ -23,7 +23,7 @@ def compile(
     samples: Mapping[str, NDArray[Any]] | None = None,
     synthesize: int | None = None,
     budget_seconds: float | None = None,
-    calibration: str = "min-max",
+    calibration: str | None = None,
     input_ranges: Mapping[str, tuple[float, float]] | None = None,
     shapes: Mapping[str, tuple[int | None, ...]] | None = None,
     recipe: str = "default",
@@ -42,7 +42,8 @@ def compile(
         synthesize: how many inputs to make from those statistics and calibrate with, in the place of samples.
         budget_seconds: wall-clock time for that; where it cuts synthesis short, two programs may differ.
         calibration: how ranges are taken from numbers, of samples or of what the moments tell: "min-max", "percentile",
-            "percentile-abs", "mse", "entropy", "entropy-edge", "tf", "tf-enhanced" or "ifmr"; see `calibration.methods`.
+            "percentile-abs", "mse", "entropy", "entropy-edge", "tf", "tf-enhanced" or "ifmr"; see `calibration.methods`. None:
+            from samples as the target's vendor does it, from moments as mean and spread tell.
         input_ranges: (least, greatest) of graph inputs, where known; otherwise estimated from the first layer.
         shapes: of graph inputs, where the file leaves more open than the batch; None for a free batch.
         recipe: "default"; "none" for the bare minimum: clean-up, batch-norm folding, fusion; or "data-free-strict",
@@ -68,7 +69,7 @@ def compile(
         samples=samples,
         synthesize=synthesize,
         budget_seconds=budget_seconds,
-        method=Method(calibration),
+        method=None if calibration is None else Method(calibration),
         input_ranges=input_ranges,
         shapes=shapes,
         recipe=recipe,

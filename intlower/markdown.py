@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from intlower.compiler.errors import DataError
+from intlower.compiler.files import write_atomically
 from intlower.failures import one_line
 
 
@@ -54,14 +53,4 @@ def read_marked(path: Path, mark: str) -> tuple[str, str]:
 def write_marked(path: Path, mark: str, body: str) -> None:
     """Replace what stands in the marked place of a file, atomically; see `read_marked`."""
     before, after = read_marked(path, mark)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with temporary.open("x", encoding="utf-8", newline="") as file:
-            file.write(f"{before}\n{body}\n{after}")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(path.stat().st_mode & 0o777)
-        temporary.replace(path.resolve())
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_atomically(path, f"{before}\n{body}\n{after}".encode())

@@ -16,6 +16,9 @@ from numba.np.numpy_support import carray
 from intlower.kernels.dense import dense
 from intlower.kernels.depthwise import depthwise, depthwise_pairs
 from intlower.kernels.elementwise import add, softmax
+from intlower.kernels.entries_fixed import mean_pool_entry, softmax_fixed_entry
+from intlower.kernels.entries_half import HALF_ENTRIES
+from intlower.kernels.entries_log import LOG_ENTRIES
 from intlower.kernels.isa import Isa, IsaType
 from intlower.kernels.movement import copy_codes, fill_codes, look_up
 from intlower.kernels.pooling import average_pool, max_pool
@@ -32,9 +35,11 @@ from intlower.kernels.table import (
     INPUT_BYTES,
     LOOKUP,
     MAX_POOL,
+    MEAN_POOL,
     OUTPUT_BYTES,
     SATURATING,
     SOFTMAX,
+    SOFTMAX_FIXED,
     WIDE,
 )
 from intlower.kernels.wide import wide_product
@@ -340,4 +345,8 @@ ENTRIES = {
     SOFTMAX: softmax_entry,
     WIDE: wide_entry,
     SATURATING: saturating_entry,
+    MEAN_POOL: mean_pool_entry,
+    SOFTMAX_FIXED: softmax_fixed_entry,
+    **LOG_ENTRIES,
+    **HALF_ENTRIES,
 }

@@ -16,6 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.kernels import numerics, numerics_sums
+from intlower.kernels.reference_fixed import mean_pool, softmax_fixed
+from intlower.kernels.reference_half import HALF_REFERENCES
+from intlower.kernels.reference_log import LOG_REFERENCES
 from intlower.kernels.reference_movement import (
     concat,
     max_pool,
@@ -381,4 +384,8 @@ _REFERENCES: dict[str, Callable[..., Codes]] = {
     "slice": slice_,
     "reshape": reshape,
     "softmax": softmax,
+    "mean_pool": mean_pool,
+    "softmax_fixed": softmax_fixed,
+    **LOG_REFERENCES,
+    **HALF_REFERENCES,
 }

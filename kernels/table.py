@@ -19,9 +19,29 @@ from __future__ import annotations
     COPY,
     FILL,
     SOFTMAX,
+    LOG_DENSE,
+    LOG_DEPTHWISE,
+    LOG_ENCODE,
+    LINEAR_ADD,
+    LINEAR_AVERAGE_POOL,
+    LINEAR_CLAMP,
     WIDE,
     SATURATING,
-) = range(12)
+    MEAN_POOL,
+    SOFTMAX_FIXED,
+) = range(20)
+
+# Opcodes of half precision.
+(
+    WIDEN,
+    HALF_DENSE,
+    HALF_DEPTHWISE,
+    HALF_ADD,
+    HALF_CLIP,
+    HALF_DEQUANTIZE,
+    HALF_QUANTIZE,
+    HALF_MAX_POOL,
+) = range(100, 108)
 
 # Columns that every kernel reads alike.
 (
@@ -29,7 +49,7 @@ from __future__ import annotations
     KERNEL,  # address of the entry
     INPUT,  # byte offset in the arena
     OUTPUT,  # byte offset in the arena
-    INPUT_BYTES,  # width of an input code: 1 or 2
+    INPUT_BYTES,  # width of an input code: 1, 2 or 4
     OUTPUT_BYTES,
     LENGTH,  # elements, for elementwise kernels
     SECOND_INPUT,  # ADD: byte offset in the arena
@@ -76,18 +96,21 @@ from __future__ import annotations
     BLOCK_ROWS,  # DENSE, DEPTHWISE_PAIRS: output pixels that are worked on together
     PADDED_CHANNELS,  # output channels of one group, rounded up to whole vectors
     UNIFORM,  # AVERAGE_POOL: 1 where one scale serves every window
-    TABLE,  # LOOKUP, SOFTMAX: byte offset of constants
+    TABLE,  # LOOKUP, SOFTMAX, LOG_*: byte offset of constants; LINEAR_AVERAGE_POOL: of its counts
     OUTER,  # SOFTMAX: product of the dimensions before its axis
     INNER,  # SOFTMAX: product of those after it
-    VALUE,  # FILL: the code; COPY: what to XOR with each code; SOFTMAX: the code of 1; SATURATING: the greatest sum
-) = range(55)
+    VALUE,  # FILL: the code; COPY: what to XOR with each code; SOFTMAX: the code of 1; SATURATING: the greatest sum; LOG_ENCODE: negative threshold
+    MAGNITUDES,  # LOG_*: how many magnitudes a code can have
+    MANTISSA,  # LOG_DENSE, LOG_DEPTHWISE: of the read-out
+    READ_OUT_SHIFT,  # LOG_DENSE, LOG_DEPTHWISE
+) = range(58)
 
 # COPY: sizes, input strides and output strides (in elements) of six loops, outermost first.
 LOOPS = 6
-SIZES = 55
+SIZES = 58
 INPUT_STRIDES = SIZES + LOOPS
 OUTPUT_STRIDES = INPUT_STRIDES + LOOPS
-COLUMNS = 73
+COLUMNS = 76
 
 # Requantization rules, in column RULE.
 F32EVEN, MUL31DOUBLE, MUL31SINGLE, F32BIAS, POWERUP, POWERAWAY, POWEREVEN = range(7)

@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from log_programs import LOG_OPERATORS, log_instruction
 from numpy.typing import NDArray
-from program_builder import EIGHT_BITS, Draw, ProgramBuilder, integers_like
+from program_builder import EIGHT_BITS, Draw, integers_like
+from strategies_fixed_point import FixedPointOperators
 
 from intlower.compiler.constant import Constant
+from intlower.compiler.grids import LogGrid
 from intlower.compiler.operators import AveragePool, Concat, Conv, MaxPool, Pad, Slice
 from intlower.compiler.program import IntegerProgram
 from intlower.kernels.signature import OPERATORS, ElementType, KernelKey, Requantize
@@ -27,10 +30,17 @@ FEATURE_OPERATORS = (
     "slice",
     "reshape",
     "softmax",
+    "mean_pool",
+    "softmax_fixed",
 )
+# What this module draws; half precision and logarithmic codes have strategies of their own.
+UNIFORM_OPERATORS = (*FEATURE_OPERATORS, "gemm")
+
+# All but half precision, which `half_programs.py` makes programs of.
+INTEGER_OPERATORS = sorted(name for name, schema in OPERATORS.items() if not schema.half)
 
 
-class _Operators(ProgramBuilder):
+class _Operators(FixedPointOperators):
     """Every method adds one instruction that obeys the rules."""
 
     def conv2d(self, x: str) -> str:
@@ -297,6 +307,8 @@ class _Operators(ProgramBuilder):
                 (self.batch, *wanted),
                 attributes={"shape": (0, *wanted)},
             )
+        if operator == "softmax_fixed" and self.element(x) not in EIGHT_BITS:
+            operator = "softmax"  # it has no wider form
         method = "requantize_" if operator == "requantize" else operator
         result: str = getattr(self, method)(x)
         return result
@@ -311,8 +323,10 @@ def instructions(
     largest_side: int = 9,
 ) -> IntegerProgram:
     """Programs around one instruction (a reshape may stand before it, so that the rank fits)."""
+    name = operator or draw(st.sampled_from(sorted(UNIFORM_OPERATORS)))
+    if name in LOG_OPERATORS:
+        return log_instruction(draw, name, 16 if ElementType.UINT16 in elements else 8)
     builder = _Operators(draw, elements, requantizations)
-    name = operator or draw(st.sampled_from(sorted(OPERATORS)))
     _features(builder, 1 if name != "add" else 2, name, largest_side)
     builder.step(name, "input_0")
     return builder.build()
@@ -354,7 +368,7 @@ def fans(
         (4, builder.integer(4, 6), builder.integer(4, 6)), builder.output_element()
     )
     # Sums that saturate have no C form.
-    for name in sorted(name for name in OPERATORS if not name.startswith("saturating")):
+    for name in sorted(n for n in UNIFORM_OPERATORS if not n.startswith("saturating")):
         for _ in range(each):
             builder.step(name, "input_0")
     return builder.build()
@@ -369,7 +383,7 @@ def _features(builder: _Operators, count: int, operator: str | None, largest_sid
     )
     if operator is not None and operator.endswith("gemm"):
         shape = (builder.integer(1, 70),)
-    elif operator is not None and not operator.endswith(("conv2d", "average_pool", "max_pool")):
+    elif operator is not None and not operator.endswith(("conv2d", "_pool")):
         rank = builder.integer(1, 4)
         shape = (*shape, 2)[:rank]
     for _ in range(count):
@@ -386,7 +400,8 @@ def draw_codes(program: IntegerProgram, seed: int, mode: int) -> dict[str, NDArr
         batch = tensor.shape[0]
         count = samples if batch is None else batch * (1 + samples % 2)
         shape = (count, *(d for d in tensor.shape[1:] if d is not None))
-        low, high = tensor.grid.limits
+        grid = tensor.grid
+        low, high = (0, grid.layout.codes - 1) if isinstance(grid, LogGrid) else grid.limits
         codes[name] = integers_like(generator, mode, low, high, shape).astype(tensor.grid.dtype)
     return codes
 

@@ -119,6 +119,7 @@ class ProgramBuilder:
             bits=widths.get(operator, bits.product),
             truncate=bits.truncate,
             divided=operator == "average_pool",
+            reduced=bits.reduced and operator not in widths,
         )
 
     def mean_scale(
@@ -137,6 +138,8 @@ class ProgramBuilder:
 
     def rule(self, operator: str) -> Requantize:
         """Return how the target requantizes after an integer operator."""
+        if operator == "add" and self.spec.sum_rule is not None:
+            return self.spec.sum_rule
         return self.spec.rescale if operator in _RESCALING else self.spec.requantize
 
     def emit(

@@ -31,11 +31,13 @@ from intlower.compiler.operators import (
     Identity,
     MaxPool,
     Pad,
+    PadMode,
     Relu,
     Reshape,
     Slice,
     Softmax,
     known,
+    operator_name,
 )
 from intlower.compiler.program import IntegerProgram, Origin
 from intlower.compiler.recipe import Recipe
@@ -109,7 +111,7 @@ def lower_graph(
 def check_operators(graph: Graph, spec: TargetSpec) -> None:
     """Raise UnsupportedByTarget, which lists all, where a graph has operators that the target lacks."""
     refused = [
-        f"{type(node.operator).__name__} at {node.name!r}"
+        f"{operator_name(node.operator)} at {node.name!r}"
         for node in graph.nodes
         if type(node.operator).__name__ not in spec.operators
     ]
@@ -172,6 +174,11 @@ def _lower_reshape(builder: ProgramBuilder, node: Node) -> None:
 
 
 def _lower_pad(builder: ProgramBuilder, node: Node, operator: Pad) -> None:
+    if operator.mode is not PadMode.CONSTANT:
+        raise UnsupportedByTarget(
+            f"{node.name}: Pad in mode {operator.mode.value!r} has no integer form yet",
+            "pad with a constant",
+        )
     rank = len(builder.shape(node.inputs[0]))
     if operator.pads[0] or operator.pads[rank]:
         raise UnsupportedByTarget(f"{node.name}: the batch cannot be padded")

@@ -8,7 +8,10 @@ from typing import Any
 from intlower.compiler.errors import ArtifactError
 from intlower.compiler.fields import Fields
 from intlower.compiler.grids.base import Grid
+from intlower.compiler.grids.half import HalfGrid
+from intlower.compiler.grids.logarithmic import LogGrid
 from intlower.compiler.grids.uniform import UniformGrid
+from intlower.kernels.half_rule import Subnormals
 from intlower.kernels.numerics import Rounding
 from intlower.kernels.signature import ElementType
 
@@ -52,4 +55,22 @@ def _uniform(fields: Fields) -> UniformGrid:
     )
 
 
-_READERS: dict[str, Callable[[Fields], Grid]] = {UniformGrid.kind: _uniform}
+def _logarithmic(fields: Fields) -> LogGrid:
+    return LogGrid(bits=fields.integer("bits"), z=fields.integer("z"))
+
+
+def _half(fields: Fields) -> HalfGrid:
+    if _element(fields) is not ElementType.FLOAT16:
+        raise ArtifactError(f"{fields.where}: a half-precision grid has float16 codes")
+    names = {member.name.lower(): member for member in Subnormals}
+    subnormals = fields.string("subnormals")
+    if subnormals not in names:
+        raise ArtifactError(f"{fields.where}: {subnormals!r} says nothing of subnormals")
+    return HalfGrid(subnormals=names[subnormals], saturate=fields.boolean("saturate"))
+
+
+_READERS: dict[str, Callable[[Fields], Grid]] = {
+    UniformGrid.kind: _uniform,
+    LogGrid.kind: _logarithmic,
+    HalfGrid.kind: _half,
+}

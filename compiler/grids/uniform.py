@@ -177,7 +177,7 @@ class UniformSpec:
     Attributes:
         bits: width of a code, 2 to 16.
         signed: stored as int or as uint.
-        symmetric: the zero point is fixed at 0 (signed) and the scale comes from max|x|;
+        symmetric: the zero point is fixed at 0 (signed codes only) and the scale comes from max|x|;
             otherwise min and max (with 0 included) take the two ends.
         power_of_two: symmetric grids whose scale is 2**-position; the greatest position that does not saturate the range,
             limited to `greatest_position`.

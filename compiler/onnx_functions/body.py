@@ -12,6 +12,7 @@ from onnx import (
     GraphProto,
     NodeProto,
     TensorProto,
+    ValueInfoProto,
     helper,
     numpy_helper,
 )
@@ -39,7 +40,7 @@ AttributeValue = int | str | Sequence[int] | TensorProto | GraphProto | Referenc
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A tensor inside a body. Arithmetic with an int takes it as a scalar of the same type.
+    """A tensor inside a body. Arithmetic with a number takes it as a scalar of the same type.
 
     Attributes:
         body: where its node is.
@@ -98,15 +99,18 @@ class Value:
         return self.body.apply("Max", self, other)
 
     def cast(self, dtype: str) -> Value:
-        """Return the value as another integer type."""
+        """Return the value as another type."""
         if dtype == self.dtype:
             return self
         return self.body.apply("Cast", self, dtype=dtype, to=tensor_type(dtype))
 
     def part(self, index: int) -> Value:
         """Return one entry of a vector, as a scalar."""
-        at = self.body.constant(index, "int64")
-        return self.body.apply("Gather", self, at, axis=0)
+        return self.part_in(self.body, index)
+
+    def part_in(self, body: Body, index: int) -> Value:
+        """Return one entry of a vector, as a scalar, computed inside a loop."""
+        return body.apply("Gather", self, body.constant(index, "int64"), axis=0)
 
     def dimensions(self, start: int, end: int) -> Value:
         """Return the sizes of axes start to end - 1, as an int64 vector."""
@@ -121,13 +125,14 @@ class Value:
         return self.body.apply("Unsqueeze", self, self.body.constant(axes, "int64"))
 
 
-Operand = Value | int
+Operand = Value | int | float
 
 
 class Body:
-    """The nodes of one function, in order."""
+    """The nodes of one function, in order, or of a graph inside it."""
 
     def __init__(self, prefix: str = "") -> None:
+        """Take what the names of values begin with: a graph's differ from those around it."""
         self._prefix = prefix
         self._nodes: list[NodeProto] = []
         self._known: dict[tuple[str, str], Value] = {}
@@ -143,7 +148,7 @@ class Body:
 
         Args:
             operator: of the standard domain.
-            inputs: values; an int becomes a scalar of the first value's type.
+            inputs: values; a number becomes a scalar of the first value's type.
             dtype: of the output, where it is not the first value's.
             attributes: of the node.
         """
@@ -158,7 +163,7 @@ class Body:
         """Return a tensor or constant that the function is called with."""
         return Value(self, name, dtype)
 
-    def constant(self, values: int | Sequence[int], dtype: str) -> Value:
+    def constant(self, values: float | Sequence[int], dtype: str) -> Value:
         """Return a constant scalar or vector; equal constants share one node."""
         tensor = numpy_helper.from_array(np.array(values, dtype))
         return self._constant((repr(values), dtype), dtype, {"value": tensor})
@@ -177,38 +182,38 @@ class Body:
         return self.apply("Concat", *vectors, axis=0)
 
     def loop(
-        self, trips: Value, start: Value, step: Callable[[Body, Value, Value], Value]
+        self, count: Value, start: Value, step: Callable[[Body, Value, Value], Value]
     ) -> Value:
-        """Return what is left of a value after as many steps; a body has one loop at most.
+        """Return what `step` makes of a value, applied `count` times.
 
         Args:
-            trips: int64 scalar.
-            start: the value before the first step.
-            step: from a body, the number of the step (int64 scalar) and the value to the next value. The body may read
-                what this one has computed, by `seen`.
+            count: int64 scalar.
+            start: the first value.
+            step: writes one round into a body of its own: from the round's number and the value to the next value, of
+                the same type. It may use values of this body as operands, not as the subject of arithmetic.
         """
-        inside = Body(prefix="loop_")
-        dtype = start.dtype
-        after = step(inside, Value(inside, "step", "int64"), Value(inside, "state", dtype))
-        going = inside.apply("Identity", Value(inside, "going", "bool"))
-        graph = helper.make_graph(
-            inside._nodes,
-            "loop",
-            [
-                helper.make_tensor_value_info("step", TensorProto.INT64, ()),
-                helper.make_tensor_value_info("going", TensorProto.BOOL, ()),
-                helper.make_tensor_value_info("state", tensor_type(dtype), None),
-            ],
-            [
-                helper.make_tensor_value_info(going.name, TensorProto.BOOL, ()),
-                helper.make_tensor_value_info(after.name, tensor_type(dtype), None),
-            ],
+        inner = Body(prefix=f"loop_{len(self._nodes)}_")
+        place, going, state = (
+            inner.parameter(f"{inner._prefix}{name}", dtype)
+            for name, dtype in (("place", "int64"), ("going", "bool"), ("state", start.dtype))
         )
-        inputs = [trips.name, "", start.name]
-        return self._add("Loop", inputs, dtype, {"body": graph})
+        following = step(inner, place, state)
+        again = inner.apply("Identity", going)
+
+        def declared(value: Value, shape: Sequence[int] | None) -> ValueInfoProto:
+            return helper.make_tensor_value_info(value.name, tensor_type(value.dtype), shape)
+
+        graph = helper.make_graph(
+            inner._nodes,
+            "round",
+            [declared(place, ()), declared(going, ()), declared(state, None)],
+            [declared(again, ()), declared(following, None)],
+        )
+        always = Value(self, "", "bool")
+        return self.apply("Loop", count, always, start, dtype=start.dtype, body=graph)
 
     def seen(self, value: Value) -> Value:
-        """Return a value of the body around this one."""
+        """Return a value of the body around this one, for arithmetic in this one."""
         return Value(self, value.name, value.dtype)
 
     def function(
@@ -241,6 +246,12 @@ class Body:
             attributes,
             doc_string=description,
         )
+
+    def graph(
+        self, name: str, inputs: Sequence[ValueInfoProto], outputs: Sequence[ValueInfoProto]
+    ) -> GraphProto:
+        """Return the nodes as a graph, for a node that runs it."""
+        return helper.make_graph(self._nodes, name, inputs, outputs)
 
     def _constant(
         self, key: tuple[str, str], dtype: str, attributes: dict[str, AttributeValue]

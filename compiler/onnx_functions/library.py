@@ -6,8 +6,16 @@ from collections.abc import Callable
 
 from onnx import FunctionProto
 
-from intlower.compiler.onnx_functions import elementwise, movement, products, saturating
+from intlower.compiler.onnx_functions import (
+    elementwise,
+    fixed_point,
+    logarithmic,
+    movement,
+    products,
+    saturating,
+)
 from intlower.compiler.onnx_functions.body import Body, Value
+from intlower.compiler.onnx_functions.half import HALF_MEANINGS, HALF_WRITERS
 from intlower.kernels.signature import KernelKey, Requantize
 
 _WRITERS: dict[str, Callable[[Body, KernelKey], Value]] = {
@@ -19,10 +27,20 @@ _WRITERS: dict[str, Callable[[Body, KernelKey], Value]] = {
     "add": elementwise.add,
     "requantize": elementwise.requantize,
     "softmax": elementwise.softmax,
+    "mean_pool": fixed_point.mean_pool,
+    "softmax_fixed": fixed_point.softmax_fixed,
     "max_pool": movement.max_pool,
     "pad": movement.pad,
     "slice": movement.slice_,
     "reshape": movement.reshape,
+    "log_conv2d": logarithmic.log_conv2d,
+    "log_gemm": logarithmic.log_gemm,
+    "log_encode": logarithmic.log_encode,
+    "log_decode": logarithmic.log_decode,
+    "linear_add": logarithmic.linear_add,
+    "linear_average_pool": logarithmic.linear_average_pool,
+    "linear_clamp": logarithmic.linear_clamp,
+    **HALF_WRITERS,
 }
 
 _MEANINGS = {
@@ -34,11 +52,21 @@ _MEANINGS = {
     "add": "Sum of two tensors of {x} codes, each with a scale of its own",
     "requantize": "{x} codes on another grid",
     "softmax": "Softmax of {x} codes by a table of exponentials and one division, ties up",
+    "mean_pool": "Mean of the {x} codes of each window, rounded half away from code 0; padding is not counted",
+    "softmax_fixed": "Softmax of {x} codes by a table of exponentials and TFLite's fixed-point reciprocal",
     "max_pool": "Maximum of each window of {x} codes; padding never wins",
     "concat": "{x} tensors joined along an axis",
     "pad": "{x} codes with a border of one code",
     "slice": "A part of {x} codes",
     "reshape": "The same {x} codes under another shape",
+    "log_conv2d": "2-d convolution of logarithmic {x} codes with {w} weights, as linear {y}",
+    "log_gemm": "Product of logarithmic {x} codes with a matrix of {w} weights, as linear {y}",
+    "log_encode": "Logarithmic {y} codes of linear {x}",
+    "log_decode": "Linear {y} of logarithmic {x} codes",
+    "linear_add": "Saturated sum of two tensors of linear {x}, clamped",
+    "linear_average_pool": "Mean of each window of linear {x}, ties away from zero, clamped",
+    "linear_clamp": "Linear {x}, clamped",
+    **HALF_MEANINGS,
 }
 
 _ROUNDINGS = {
@@ -91,9 +119,13 @@ def function_for(key: KernelKey, arity: int) -> FunctionProto:
 
 def _description(key: KernelKey) -> str:
     weight = "" if key.weight is None else key.weight.dtype_name
-    meaning = _MEANINGS[key.operator].format(x=key.activation.dtype_name, w=weight)
+    meaning = _MEANINGS[key.operator].format(
+        x=key.activation.dtype_name, w=weight, y=key.output.dtype_name
+    )
     if key.per_channel:
         meaning += ", one scale per channel"
+    if key.half is not None:
+        return f"{meaning}; {key.half.describe()}."
     if key.requantize is None:
         return f"{meaning}."
     return f"{meaning}; requantized to {key.output.dtype_name}: {_ROUNDINGS[key.requantize]}."

@@ -69,9 +69,8 @@ from intlower.terminal import (
     "--calibration",
     type=click.Choice(CALIBRATION_METHODS),
     metavar="METHOD",
-    default="min-max",
-    show_default=True,
-    help="How ranges are taken from the samples, or without any from what batch norm tells; the methods are below.",
+    help="How ranges are taken from the samples, or without any from what batch norm tells; the methods are below. Without it "
+    "the target's own for samples (see 'intlower targets NAME'), else mean and spread.",
 )
 @input_options
 @click.option(
@@ -104,7 +103,7 @@ def compile_model(
     samples: Path | None,
     synthesize: int | None,
     budget: float | None,
-    calibration: str,
+    calibration: str | None,
     input_ranges: dict[str, tuple[float, float]],
     shapes: dict[str, tuple[int | None, ...]],
     recipe: str,

@@ -1,7 +1,8 @@
-"""`intlower verify`: two other executions of the same artifact, compared integer by integer."""
+"""`intlower verify`: other executions of the same artifact, compared integer by integer."""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from intlower.failures import CHECK_FAILED
 from intlower.terminal import print_error, print_json, print_table, progress
 
 WITNESSES = ("onnxruntime", "reference")
+C_WITNESS = "c"
 
 
 @click.command(
@@ -19,16 +21,17 @@ WITNESSES = ("onnxruntime", "reference")
     epilog=examples(
         "intlower verify model.tensorrt.onnx",
         "intlower verify model.tensorrt.onnx --against onnxruntime --samples test.npz --count 8",
+        "intlower verify model.tensorrt.onnx --against c",
     ),
 )
 @click.argument("artifact", type=FILE)
 @click.option(
     "--against",
     metavar="NAMES",
-    callback=comma_list(WITNESSES),
+    callback=comma_list((*WITNESSES, C_WITNESS)),
     default=",".join(WITNESSES),
     show_default=True,
-    help="Who else runs the artifact: onnxruntime, the NumPy reference, or both.",
+    help="Who else runs the artifact: onnxruntime, the NumPy reference; c, its C export, built with this machine's cc.",
 )
 @click.option(
     "--samples",
@@ -50,7 +53,7 @@ def verify(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Run ARTIFACT in Numba, in onnxruntime and in the NumPy reference, and count differing integers.
+    """Run ARTIFACT in Numba and in other runtimes, in onnxruntime and the NumPy reference unless told otherwise, and count differing integers.
 
     Exits with 1 where any integer differs, and names the first differing instruction.
     """
@@ -58,6 +61,7 @@ def verify(
     from intlower.compiler.artifact import open_artifact
     from intlower.compiler.simulator import quantize_inputs
     from intlower.data_files import fit_inputs, read_data
+    from intlower.witnesses.c import CWitness
 
     program = open_artifact(artifact)
     if samples is None:
@@ -66,8 +70,15 @@ def verify(
         shapes = {name: program.tensors[name].shape for name in program.inputs}
         arrays = fit_inputs(read_data(samples), shapes, str(samples))
         codes = quantize_inputs(program, {name: x[:count] for name, x in arrays.items()})
-    with progress(f"verifying {artifact.name}") as shown:
-        comparisons = crosscheck.verify(program, codes, against, shown.count)
+    with ExitStack() as opened, progress(f"verifying {artifact.name}") as shown:
+        others = {}
+        if C_WITNESS in against:
+            shown.stage("compiling the C export")
+            witness = opened.enter_context(CWitness(program, keep_all=True))
+            others[C_WITNESS] = witness.run
+            shown.stage(f"verifying {artifact.name}")
+        yardsticks = [name for name in against if name in WITNESSES]
+        comparisons = crosscheck.verify(program, codes, yardsticks, shown.count, others)
     document: dict[str, dict[str, Any]] = {}
     for name, comparison in comparisons.items():
         document[name] = {

@@ -34,6 +34,7 @@ TARGET = UniformTarget(
         addition="fixed point with 20 fraction bits, equation (13)",
         concatenation="each input rescaled to the output's scale, equation (12)",
         softmax=SoftmaxRule.HOST,
+        calibration="min-max",
         operators=UNIFORM_OPERATORS,
         provenance=dict.fromkeys(
             (
@@ -49,6 +50,7 @@ TARGET = UniformTarget(
                 "addition",
                 "concatenation",
                 "softmax",
+                "calibration",
                 "operators",
             ),
             our_definition("the toy accelerator exists only in this file"),

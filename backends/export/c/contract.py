@@ -78,7 +78,7 @@ def _commands(project: str) -> str:
         "Test on this machine: compile, run the golden vectors, compare every integer\n"
         "  make test\n\n"
         "Compile for a device, with its compiler\n"
-        f"  cc -std=c99 -Wall -Wextra -Werror -pedantic -O2 -c {project}.c\n\n"
+        f"  cc -std=c99 -Wall -Wextra -Werror -pedantic -O3 -c {project}.c\n\n"
         "Call\n"
         f'  #include "{project}.h"\n'
         f"  static {project}_arena arena;\n"

@@ -172,6 +172,11 @@ class ModelWriter:
             lines.append(f"    {element} *const {name} = ({element} *){place};")
         self.statements.append("\n" + "\n".join(lines) + "\n")
 
+    def scratch(self, instruction: Instruction, c: str) -> str:
+        """Return the expression of an instruction's scratch memory, of a C type of 16 or 32 bits."""
+        width = c.removeprefix("int").removesuffix("_t")
+        return f"({c} *)&arena->codes{width}[{self.memory.scratch[instruction.name]}]"
+
     def call(self, piece: Piece, arguments: Sequence[str | int]) -> None:
         """Append a call of a kernel."""
         self.pieces.append(piece)
