@@ -138,9 +138,7 @@ _SOURCES = {
         "Ristretto leaves it in float, and trims at the next layer"
     ),
     "softmax": our_definition("in float, on the host"),
-    "calibration": our_definition(
-        "the range of samples, over which the position is chosen; see activations"
-    ),
+    "calibration": public_fact(f"{RISTRETTO}/quantization.cpp: the greatest magnitude seen"),
     "operators": our_definition("what intlower lowers to integers for this target"),
     "bias": our_definition("the accumulator's unit"),
     "positions": our_definition(

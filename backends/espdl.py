@@ -112,7 +112,7 @@ def _make(name: str, options: Mapping[str, str]) -> PowerOfTwoTarget:
             addition="summands shifted left to the finer position, one shift to the right, equation (18)",
             concatenation="each input shifted to the output's position, equation (16)",
             softmax=SoftmaxRule.HOST,
-            calibration="min-max",
+            calibration="percentile",
             operators=UNIFORM_OPERATORS,
             bias=BiasPlace.ACCUMULATOR,
             positions=PositionRule.LEAST_ERROR,
@@ -166,9 +166,7 @@ def _sources(chip: _Chip, width: int, saturates: bool) -> dict[str, Provenance]:
             "ESP-PPQ gives inputs and output one exponent if it can"
         ),
         "softmax": public_fact(f"{_QUANTIZER}: the output of Softmax stays in float"),
-        "calibration": our_definition(
-            "the range of samples, over which the position is chosen; see activations"
-        ),
+        "calibration": public_fact(f"{_QUANTIZER}: observer_algorithm percentile"),
         "operators": our_definition("what intlower lowers to integers for this target"),
         "bias": public_fact(
             "esp-ppq: the bias has the exponent of input plus weights, so that it is loaded into the accumulator"

@@ -63,7 +63,7 @@ def _make(name: str, options: Mapping[str, str]) -> PowerOfTwoTarget:
             addition="summands shifted left to the finer position, one shift to the right, ties up, equation (18)",
             concatenation="all inputs and the output have one position, the least",
             softmax=SoftmaxRule.HOST,
-            calibration="min-max",
+            calibration="diffs",
             operators=UNIFORM_OPERATORS,
             bias=BiasPlace.OWN,
             positions=PositionRule.LEAST_ERROR,
@@ -103,8 +103,9 @@ def _make(name: str, options: Mapping[str, str]) -> PowerOfTwoTarget:
                 "softmax": our_definition(
                     "it runs on the host or on a core of its own, in float"
                 ),
-                "calibration": our_definition(
-                    "the range of samples, over which the position is chosen; see activations"
+                "calibration": public_fact(
+                    f"{_QUANTIZER}/csrc/cpu/nndct_fix_kernels_cpu.cc: see `positions`; there the mode over batches, "
+                    "here one position for all samples"
                 ),
                 "operators": our_definition("what intlower lowers to integers for this target"),
                 "bias": public_fact(f"{_ADJUST}: shift_bias = fp_w + fp_x - fp_b"),

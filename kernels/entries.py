@@ -344,9 +344,9 @@ ENTRIES = {
     FILL: fill_entry,
     SOFTMAX: softmax_entry,
     WIDE: wide_entry,
+    SATURATING: saturating_entry,
     MEAN_POOL: mean_pool_entry,
     SOFTMAX_FIXED: softmax_fixed_entry,
     **LOG_ENTRIES,
     **HALF_ENTRIES,
-    SATURATING: saturating_entry,
 }

@@ -118,8 +118,8 @@ class ProgramBuilder:
             where,
             bits=widths.get(operator, bits.product),
             truncate=bits.truncate,
-            reduced=bits.reduced and operator not in widths,
             divided=operator == "average_pool",
+            reduced=bits.reduced and operator not in widths,
         )
 
     def mean_scale(

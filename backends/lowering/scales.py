@@ -41,8 +41,8 @@ def integer_scale(
     *,
     bits: int = 31,
     truncate: bool = False,
-    reduced: bool = False,
     divided: bool = False,
+    reduced: bool = False,
 ) -> tuple[int, int]:
     """Return (multiplier, shift) of a positive real factor under a requantization rule.
 
@@ -52,8 +52,8 @@ def integer_scale(
         where: for messages.
         bits: of the multiplier, where the rule has an integer one; see `MultiplierSpec`.
         truncate: whether its fraction is cut off.
-        reduced: whether it is rounded to 31 bits first; see `MultiplierSpec`.
         divided: the factor holds the divisor of a mean, so that it is no power of two under any rule.
+        reduced: whether it is rounded to 31 bits first; see `MultiplierSpec`.
 
     Raises:
         ScaleOutOfRange: the factor is not finite and positive, too large for the rule, or no power of two where it must be.
