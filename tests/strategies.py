@@ -340,6 +340,7 @@ def programs(
     requantizations: Sequence[Requantize] = tuple(Requantize),
     most: int = 7,
     largest_side: int = 7,
+    operators: Sequence[str] = UNIFORM_OPERATORS,
 ) -> IntegerProgram:
     """Programs of several instructions that read any tensor made before them."""
     builder = _Operators(draw, elements, requantizations)
@@ -347,11 +348,7 @@ def programs(
     for _ in range(builder.integer(1, most)):
         x = builder.draw(st.sampled_from(sorted(builder.tensors)))
         size = int(np.prod(builder.sizes(x)))
-        choices = (
-            ["conv2d", "requantize", "slice"]
-            if size > 2000
-            else [*FEATURE_OPERATORS, "conv2d", "gemm"]
-        )
+        choices = ["conv2d", "requantize", "slice"] if size > 2000 else [*operators, "conv2d"]
         builder.step(builder.draw(st.sampled_from(choices)), x)
     return builder.build()
 
@@ -362,14 +359,14 @@ def fans(
     elements: Sequence[ElementType] = EIGHT_BITS,
     requantizations: Sequence[Requantize] = tuple(Requantize),
     each: int = 3,
+    operators: Sequence[str] = UNIFORM_OPERATORS,
 ) -> IntegerProgram:
     """Programs in which every operator reads one small image, several times, each time with other numbers."""
     builder = _Operators(draw, elements, requantizations)
     builder.new_input(
         (4, builder.integer(4, 6), builder.integer(4, 6)), builder.output_element()
     )
-    # Sums that saturate have no C form.
-    for name in sorted(n for n in UNIFORM_OPERATORS if not n.startswith("saturating")):
+    for name in sorted(operators):
         for _ in range(each):
             builder.step(name, "input_0")
     return builder.build()

@@ -12,7 +12,9 @@ from c_compiler import differences, needs_compiler
 from target_variants import TARGETS, variants
 
 from intlower.backends.export.c.elements import NoCForm
+from intlower.backends.export.c.emitters import EMITTERS
 from intlower.backends.export.c.project import export_c
+from intlower.backends.export.c.rules import RULES
 from intlower.backends.export.c.vectors import GoldenVectors
 from intlower.compiler.crosscheck import random_inputs
 from intlower.compiler.pipeline import compile_model
@@ -32,9 +34,14 @@ ALL: tuple[Make, ...] = (
 
 
 def covered(program: IntegerProgram) -> bool:
-    """Whether a program is of integers alone, which the C export has operators for."""
+    """Whether a program is of integers alone, with operators and rules that the C export has."""
     elements = {tensor.grid.element for tensor in program.tensors.values()}
-    return ElementType.FLOAT16 not in elements
+    kernels = [instruction.kernel for instruction in program.instructions]
+    return (
+        ElementType.FLOAT16 not in elements
+        and all(kernel.operator in EMITTERS for kernel in kernels)
+        and all(kernel.requantize in (None, *RULES) for kernel in kernels)
+    )
 
 
 @needs_compiler

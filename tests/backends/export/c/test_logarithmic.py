@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from c_compiler import differences, needs_compiler, run_source, sanitizing
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from log_programs import LOG_OPERATORS, log_instruction
 from small_programs import ORIGIN, instruction
 
 from intlower.backends.export.c.logarithmic_texts import LOG_PRODUCT, READ_OUT
@@ -17,6 +20,7 @@ from intlower.backends.export.c.pieces import Piece, in_order
 from intlower.backends.export.c.project import export_c
 from intlower.backends.export.c.vectors import GoldenVectors
 from intlower.compiler.constant import Constant
+from intlower.compiler.crosscheck import random_inputs
 from intlower.compiler.grids import linear_grid
 from intlower.compiler.program import IntegerProgram, Tensor
 from intlower.compiler.simulator import run_reference
@@ -151,3 +155,36 @@ def test_linear_numbers_at_their_ends_are_the_oracles(tmp_path: Path) -> None:
         projects[name] = export_c(program, name=name, vectors=vectors)
     found = differences(projects, tmp_path, ("-O0", *sanitizing(tmp_path)))
     assert all(compared > 0 and different == 0 for compared, different in found.values())
+
+
+@needs_compiler
+def test_every_logarithmic_operator_gives_the_oracles_integers(tmp_path: Path) -> None:
+    cases = itertools.product(LOG_OPERATORS, FORMATS)
+
+    @settings(
+        max_examples=1,
+        database=None,
+        deadline=None,
+        phases=(Phase.explicit, Phase.generate),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(
+        st.tuples(
+            *(
+                st.composite(log_instruction)(operator, bits)
+                for operator, bits in cases
+                for _ in range(3)
+            )
+        ),
+        st.integers(0, 2**32 - 1),
+    )
+    def check(programs: tuple[IntegerProgram, ...], seed: int) -> None:
+        projects = {}
+        for number, program in enumerate(programs):
+            codes = random_inputs(program, 4, seed)
+            vectors = GoldenVectors(inputs=codes, outputs=run_reference(program, codes))
+            projects[f"case{number}"] = export_c(program, name=f"case{number}", vectors=vectors)
+        found = differences(projects, tmp_path, ("-O0", *sanitizing(tmp_path)))
+        assert {name: pair for name, pair in found.items() if pair[1]} == {}
+
+    check()
