@@ -126,6 +126,25 @@ OPERATORS: dict[str, OperatorSchema] = {
     "gemm": OperatorSchema(
         constants=_PER_CHANNEL, attributes=_ZERO_POINTS, weighted=True, requantized=True
     ),
+    "saturating_conv2d": OperatorSchema(
+        constants=_PER_CHANNEL,
+        attributes=(
+            "strides",
+            "pads",
+            "dilations",
+            "groups",
+            *_ZERO_POINTS,
+            "accumulator_bits",
+        ),
+        weighted=True,
+        requantized=True,
+    ),
+    "saturating_gemm": OperatorSchema(
+        constants=_PER_CHANNEL,
+        attributes=(*_ZERO_POINTS, "accumulator_bits"),
+        weighted=True,
+        requantized=True,
+    ),
     "add": OperatorSchema(
         inputs=2,
         attributes=(

@@ -42,6 +42,7 @@ def integer_scale(
     bits: int = 31,
     truncate: bool = False,
     reduced: bool = False,
+    divided: bool = False,
 ) -> tuple[int, int]:
     """Return (multiplier, shift) of a positive real factor under a requantization rule.
 
@@ -52,6 +53,7 @@ def integer_scale(
         bits: of the multiplier, where the rule has an integer one; see `MultiplierSpec`.
         truncate: whether its fraction is cut off.
         reduced: whether it is rounded to 31 bits first; see `MultiplierSpec`.
+        divided: the factor holds the divisor of a mean, so that it is no power of two under any rule.
 
     Raises:
         ScaleOutOfRange: the factor is not finite and positive, too large for the rule, or no power of two where it must be.
@@ -60,7 +62,7 @@ def integer_scale(
         raise ScaleOutOfRange(f"{where}: a scale of {factor} cannot be multiplied by")
     if rule.single_precision:
         return _float32_scale(factor, where)
-    if rule.power_of_two:
+    if rule.power_of_two and not divided:
         return _power_scale(factor, where)
     if reduced:
         return _reduced_scale(factor, where, bits)

@@ -12,7 +12,7 @@ from intlower.backends.export.c.writer import ModelWriter, shift_codes
 from intlower.compiler.planning.columns import number, numbers
 from intlower.compiler.program import Instruction
 
-_WINDOW = Piece(
+WINDOW = Piece(
     name="il_window",
     text="""\
 /* windows over an image [height, width, channels] */
@@ -151,12 +151,12 @@ def emit_mean_pool(writer: ModelWriter, instruction: Instruction) -> None:
     reach = max(abs(limit) for limit in element.limits)
     require_int32(instruction, kernel[0] * kernel[1] * (reach + 1))  # half the count on top
     name = f"il_mean_pool_{element.value}"
-    window = _window(writer, instruction, (1, 1))
+    window = write_window(writer, instruction, (1, 1))
     writer.call(
         Piece(
             name=name,
             text=_MEAN_POOL.substitute(name=name, x=c_type(element)),
-            needs=(_WINDOW, CLAMP),
+            needs=(WINDOW, CLAMP),
         ),
         [
             writer.tensor(instruction.inputs[0]),
@@ -186,7 +186,7 @@ def emit_average_pool(writer: ModelWriter, instruction: Instruction) -> None:
         name=name, x=c_type(key.activation), y=c_type(key.output), scale=rule.scale.name
     )
     multiplier = constants["multiplier"].array
-    window = _window(writer, instruction, (1, 1))
+    window = write_window(writer, instruction, (1, 1))
     mean = writer.structure(
         "channels",
         _MEAN,
@@ -204,7 +204,7 @@ def emit_average_pool(writer: ModelWriter, instruction: Instruction) -> None:
         },
     )
     writer.call(
-        Piece(name=name, text=text, needs=(_WINDOW, _MEAN, rule.scale, CLAMP)),
+        Piece(name=name, text=text, needs=(WINDOW, _MEAN, rule.scale, CLAMP)),
         [
             writer.tensor(instruction.inputs[0]),
             writer.tensor(instruction.output),
@@ -222,9 +222,9 @@ def emit_max_pool(writer: ModelWriter, instruction: Instruction) -> None:
         name=name, x=c_type(element), least=c_integer(element.limits[0])
     )
     dilations = numbers(instruction.attributes["dilations"])
-    window = _window(writer, instruction, (dilations[0], dilations[1]))
+    window = write_window(writer, instruction, (dilations[0], dilations[1]))
     writer.call(
-        Piece(name=name, text=text, needs=(_WINDOW,)),
+        Piece(name=name, text=text, needs=(WINDOW,)),
         [
             writer.tensor(instruction.inputs[0]),
             writer.tensor(instruction.output),
@@ -233,7 +233,10 @@ def emit_max_pool(writer: ModelWriter, instruction: Instruction) -> None:
     )
 
 
-def _window(writer: ModelWriter, instruction: Instruction, dilations: tuple[int, int]) -> str:
+def write_window(
+    writer: ModelWriter, instruction: Instruction, dilations: tuple[int, int]
+) -> str:
+    """Define the structure of a pooling's windows; return its identifier."""
     channels, height, width = writer.image(instruction, instruction.inputs[0])
     _, output_height, output_width = writer.image(instruction, instruction.output)
     kernel, strides, pads = (
@@ -241,7 +244,7 @@ def _window(writer: ModelWriter, instruction: Instruction, dilations: tuple[int,
     )
     return writer.structure(
         "shape",
-        _WINDOW,
+        WINDOW,
         instruction,
         {
             "height": height,
