@@ -193,7 +193,7 @@ def main(names: Sequence[str]) -> None:
     """Write the files of the named targets, or of every installed one."""
     for name in names or target_names():
         path = golden_path(name)
-        write_npz(path, golden_arrays(name))
+        write_npz(path, golden_arrays(name), compress=True)
         print(f"{path.name}: {path.stat().st_size:_} bytes")
 
 
