@@ -7,6 +7,7 @@
     ├── DataError             a data file's arrays do not fit the model
     ├── LoweringError         AccumulatorOverflow, ScaleOutOfRange
     ├── ArtifactError
+    ├── ExportError           a format cannot hold the program
     └── SimulationMismatch
 
 `str(error)` is one sentence (what, where, what was allowed); `error.hint` says how to mend it. The command line prints
@@ -154,6 +155,10 @@ class ScaleOutOfRange(LoweringError):
 
 class ArtifactError(IntlowerError):
     """A file is not an artifact of this program, or is altered."""
+
+
+class ExportError(IntlowerError):
+    """A vendor's format cannot hold a program; the message names the node or tensor."""
 
 
 class SimulationMismatch(IntlowerError):

@@ -23,7 +23,11 @@ class QdqGraph:
         nodes: names of its instructions, which no other node may take.
         exposed: tensors whose codes are graph outputs, under the tensor's own name.
         unsigned: store signed codes as unsigned ones; see `to_unsigned`.
+        float_bias: store biases as reals.
     """
+
+    saturates = True
+    """Whether a quantizer ends at the least code: then a ReLU whose 0 is that code needs no node."""
 
     def __init__(
         self,
@@ -31,7 +35,8 @@ class QdqGraph:
         values: Iterable[str],
         nodes: Iterable[str],
         exposed: Iterable[str],
-        unsigned: bool,
+        unsigned: bool = False,
+        float_bias: bool = False,
     ) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
@@ -39,6 +44,7 @@ class QdqGraph:
         self._nodes = set(nodes)
         self._exposed = set(exposed)
         self._unsigned = unsigned
+        self._float_bias = float_bias
         self._codes: dict[str, str] = {}
         self._reals: dict[str, str] = {}
         self._grids: dict[str, list[str]] = {}
@@ -88,6 +94,19 @@ class QdqGraph:
         self.add("DequantizeLinear", stored, real, axis=0 if zero_point.ndim else None)
         return real
 
+    def bias(self, name: str, codes: NDArray[Any], scale: NDArray[np.float32]) -> str:
+        """Store a bias, int32 codes with their dequantizer or reals; return the name of the reals."""
+        if self._float_bias:
+            return self.constant(name, real_bias(codes, scale))
+        return self.dequantized_constant(name, codes, scale, np.zeros(scale.shape, np.int32))
+
+    def constant_real(self, tensor: Tensor, name: str, codes: NDArray[Any]) -> str:
+        """Store codes on a tensor's grid with their dequantizer; return the name of the reals."""
+        stored = self.constant(name, to_unsigned(codes) if self._unsigned else codes)
+        real = self.fresh(f"{name}/real")
+        self.add("DequantizeLinear", [stored, *self._grid(tensor)], real)
+        return real
+
     def input(self, tensor: Tensor, *, integer: bool) -> None:
         """Declare a graph input of the tensor's name: its codes, or reals that are quantized first."""
         if integer:
@@ -135,6 +154,11 @@ class QdqGraph:
                 ),
             ]
         return self._grids[tensor.name]
+
+
+def real_bias(codes: NDArray[Any], scale: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the reals of int32 bias codes, rounded once to float32."""
+    return (codes.astype(np.float64) * scale.astype(np.float64)).astype(np.float32)
 
 
 def to_unsigned(codes: NDArray[Any]) -> NDArray[Any]:
