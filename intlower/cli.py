@@ -14,6 +14,7 @@ from intlower.commands.bench import bench
 from intlower.commands.compile import compile_model
 from intlower.commands.demo import demo
 from intlower.commands.evaluate import evaluate
+from intlower.commands.export import export
 from intlower.commands.inspect import inspect
 from intlower.commands.options import examples
 from intlower.commands.simulate import simulate
@@ -97,6 +98,7 @@ for _command in (
     evaluate,
     ablate,
     inspect,
+    export,
     bench,
     demo,
 ):

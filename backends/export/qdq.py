@@ -275,21 +275,33 @@ def _write_weights(
     ]
 
 
+def window_shares(program: IntegerProgram, instruction: Instruction) -> NDArray[np.float64]:
+    """Return what each window's mean is multiplied by, beside 1 / area: [OH, OW] or [1, 1].
+
+    1 where a window divides by its area, area / count where it divides by a count of its own. What a window divides by
+    is in its multiplier: input scale / (output scale * count).
+    """
+    source, target = program.tensors[instruction.inputs[0]], program.tensors[instruction.output]
+    multiplier = instruction.constants["multiplier"].array.astype(np.float64)
+    scale = np.ldexp(multiplier, -instruction.constants["shift"].array)
+    ratio = float(source.grid.scale.array) / float(target.grid.scale.array)
+    kernel = instruction.attributes["kernel_shape"]
+    assert isinstance(kernel, tuple)
+    shares = scale * math.prod(kernel) / ratio
+    # A multiplier has 24 bits and more.
+    return np.where(np.isclose(shares, 1, rtol=1e-5), 1.0, shares)
+
+
 def _write_average_pool(
     writer: QdqGraph, program: IntegerProgram, instruction: Instruction, x: str, result: str
 ) -> None:
-    """Write a mean. What each window divides by is in its scale: input scale / (output scale * count)."""
+    """Write a mean, and a multiplication where windows divide by counts of their own."""
     source, target = program.tensors[instruction.inputs[0]], program.tensors[instruction.output]
     kernel, strides, pads = (
         np.array(instruction.attributes[key]) for key in ("kernel_shape", "strides", "pads")
     )
-    multiplier = instruction.constants["multiplier"].array.astype(np.float64)
-    scale = np.ldexp(multiplier, -instruction.constants["shift"].array)
-    ratio = float(source.grid.scale.array) / float(target.grid.scale.array)
-    area = math.prod(kernel.tolist())
-    # 1 where a window divides by its area, area / count where it divides by a count of its own.
-    share = scale * area / ratio
-    whole = np.allclose(share, 1, rtol=1e-5)
+    share = window_shares(program, instruction)
+    whole = bool((share == 1).all())
     name = instruction.name
     if whole and not pads.any() and tuple(kernel) == source.shape[2:]:
         writer.add("GlobalAveragePool", [x], result, name=name)
