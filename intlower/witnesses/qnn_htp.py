@@ -7,6 +7,11 @@ derived from it, and nothing that it made is stored.
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import onnxruntime
 
 from intlower.backends.export.format import model_bytes
@@ -15,6 +20,19 @@ from intlower.compiler.errors import IntlowerError
 from intlower.compiler.program import IntegerProgram
 from intlower.witnesses.onnxruntime_qdq import open_session
 from intlower.witnesses.witness import Codes, Run, Variant, Witness, tensor_names
+
+
+@contextmanager
+def _stdout_to_stderr() -> Iterator[None]:
+    """Send what the libraries print to stderr: stdout is for results, and theirs would be in the middle of the JSON."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _open(program: IntegerProgram, every_tensor: bool) -> Run:
@@ -43,11 +61,13 @@ def _open(program: IntegerProgram, every_tensor: bool) -> Run:
     )
     # The HTP compiles for fixed shapes.
     model = to_qdq(program, integer_edges=True, every_tensor=every_tensor)
-    session = open_session(model_bytes(model, batch=1), options, "qnn-htp")
+    with _stdout_to_stderr():
+        session = open_session(model_bytes(model, batch=1), options, "qnn-htp")
     names = tensor_names(program, every_tensor)
 
     def run(codes: Codes) -> Codes:
-        return dict(zip(names, session.run(names, dict(codes)), strict=True))
+        with _stdout_to_stderr():
+            return dict(zip(names, session.run(names, dict(codes)), strict=True))
 
     return run
 
