@@ -6,6 +6,8 @@ from dataclasses import replace
 import onnx
 import pytest
 import small_programs
+import strategies
+from hypothesis import HealthCheck, given, settings
 from power_of_two_programs import power_of_two_classifier
 
 from intlower.backends.export.registry import FORMATS, export_files, find_format
@@ -36,8 +38,6 @@ def test_every_format_writes_the_same_files_twice(name: str) -> None:
 
 @pytest.mark.parametrize("name", FOR_ANY_GRID)
 def test_formats_without_powers_of_two_take_scales_of_channels(name: str) -> None:
-    if name == "ascend":  # whose matrix products have one
-        pytest.skip("tested with its own programs")
     assert export_files(small_programs.classifier(), name)
 
 
@@ -72,3 +72,18 @@ def test_an_unknown_format_names_the_closest() -> None:
     with pytest.raises(ExportError, match="unknown export format 'tensort'") as caught:
         find_format("tensort")
     assert caught.value.hint.startswith("did you mean 'tensorrt'? formats: qdq")
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@given(program=strategies.programs())
+def test_any_program_is_written_or_refused_with_its_place(program: IntegerProgram) -> None:
+    places = {*program.tensors, *(instruction.name for instruction in program.instructions)}
+    for name in FORMATS:
+        refused = None
+        try:
+            export_files(program, name)
+        except ExportError as error:
+            refused = error
+        if refused is not None:
+            assert any(f"{name}: {place!r} " in str(refused) for place in places)
+            assert refused.hint
