@@ -25,6 +25,15 @@ class FloatGraph(QdqGraph):
 
     saturates = False
 
+    def __init__(self, program: IntegerProgram) -> None:
+        super().__init__(
+            values=[*program.tensors, *(step.output for step in program.host)],
+            nodes=[instruction.name for instruction in program.instructions],
+            exposed=(),
+            float_bias=True,
+        )
+        self._tensors = frozenset(program.tensors)
+
     def dequantized_constant(
         self, name: str, codes: NDArray[Any], scale: NDArray[Any], zero_point: NDArray[Any]
     ) -> str:
@@ -42,12 +51,12 @@ class FloatGraph(QdqGraph):
         assert not integer
 
     def quantize(self, tensor: Tensor, source: str) -> None:
-        """Give the value `source` the tensor's name."""
-        for node in self.nodes:
-            if list(node.output) == [source]:
-                node.output[0] = tensor.name
-                return
-        self.add("Identity", [source], tensor.name)
+        """Give the value `source` the tensor's name, or its reals where `source` is another tensor."""
+        made = [node for node in self.nodes if list(node.output) == [source]]
+        if made and source not in self._tensors:
+            made[0].output[0] = tensor.name
+        else:
+            self.add("Identity", [source], tensor.name)
 
     def requantized(self, tensor: Tensor, source: str) -> str:
         """Return the value itself: reals need no round trip."""
@@ -67,12 +76,7 @@ def to_float(program: IntegerProgram) -> onnx.ModelProto:
 
     Initializers are `NAME/weights` and `NAME/bias` of the instruction NAME. The same program gives the same bytes.
     """
-    writer = FloatGraph(
-        values=[*program.tensors, *(step.output for step in program.host)],
-        nodes=[instruction.name for instruction in program.instructions],
-        exposed=(),
-        float_bias=True,
-    )
+    writer = FloatGraph(program)
     for instruction in program.instructions:
         write_instruction(writer, program, instruction)
     inputs = [real_edge(program.tensors[name], name) for name in program.inputs]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +65,30 @@ def test_it_computes_what_the_program_approximates(target: str, tmp_path: Path) 
     actual = next(iter(run(to_float(program), samples).values()))
     # 8-bit weights: 2**-8 of the range and some, over a few layers
     assert np.abs(actual - expected).max() < 0.05 * np.abs(expected).max()
+
+
+def test_another_grid_for_a_tensor_leaves_the_tensor_its_name() -> None:
+    program = small_programs.classifier()
+    source = program.tensors["pooled"]
+    again = small_programs.instruction(
+        "requantize_s8_s8__f32even",
+        "again",
+        ("pooled",),
+        "other",
+        multiplier=3 << 22,
+        shift=24,
+        input_zero_point=0,
+        output_zero_point=0,
+        minimum=-128,
+        maximum=127,
+    )
+    program = replace(
+        program,
+        tensors={**program.tensors, "other": replace(source, name="other")},
+        instructions=(*program.instructions, again),
+        outputs=(*program.outputs, "other"),
+    )
+    model = to_float(program)
+    onnx.checker.check_model(model, full_check=True)
+    results = run(model, {"image": np.ones((1, 2, 6, 6), np.float32)})
+    assert np.array_equal(results["other"], results["pooled"])
