@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -84,27 +84,50 @@ def uniform_recipe(
     Raises:
         TargetError: there is no such recipe or step, or a step is both added and removed.
     """
-    if name not in RECIPE_NAMES:
-        raise TargetError(
-            f"{spec.name!r} has no recipe {name!r}",
-            f"its recipes are {', '.join(RECIPE_NAMES)}",
-        )
-    for step in (*added, *removed):
-        if step not in STEPS:
-            raise TargetError(
-                f"{spec.name!r} has no step {step!r}", f"its steps are {', '.join(STEPS)}"
-            )
-        if step in added and step in removed:
-            raise TargetError(
-                f"the step {step!r} is both added and removed", "name it on one side only"
-            )
     if "correct_on_samples" in added and (spec.bias_bits, spec.accumulator.bits) != (32, 32):
         raise TargetError(
             f"the step 'correct_on_samples' needs a 32-bit bias, and that of {spec.name!r} is narrower",
             "leave it out",
         )
-    own = () if name == "none" else default_steps(spec)
-    chosen = tuple(step for step in STEPS if step in {*own, *added} - {*removed})
+    return composed_recipe(spec.name, name, default_steps(spec), STEPS, added, removed)
+
+
+def composed_recipe(
+    target: str,
+    name: str,
+    own: Sequence[str],
+    steps: Mapping[str, Step],
+    added: Sequence[str],
+    removed: Sequence[str],
+) -> Recipe:
+    """Return the recipe of a name: `own` steps or none, and those added, less those removed.
+
+    Args:
+        target: its name, for messages.
+        name: of RECIPE_NAMES.
+        own: names of the steps of the default recipe.
+        steps: that the target knows, in the order in which they take effect.
+        added: names of steps that it gets as well.
+        removed: names of steps that it goes without.
+
+    Raises:
+        TargetError: there is no such recipe or step, or a step is both added and removed.
+    """
+    if name not in RECIPE_NAMES:
+        raise TargetError(
+            f"{target!r} has no recipe {name!r}", f"its recipes are {', '.join(RECIPE_NAMES)}"
+        )
+    for step in (*added, *removed):
+        if step not in steps:
+            raise TargetError(
+                f"{target!r} has no step {step!r}", f"its steps are {', '.join(steps)}"
+            )
+        if step in added and step in removed:
+            raise TargetError(
+                f"the step {step!r} is both added and removed", "name it on one side only"
+            )
+    taken = {*(() if name == "none" else own), *added} - {*removed}
+    chosen = tuple(step for step in steps if step in taken)
     recipe = Recipe(
         name=name,
         passes=STANDARD_PASSES,
@@ -114,7 +137,7 @@ def uniform_recipe(
         data_free=name == "data-free-strict",
     )
     for step in chosen:
-        recipe = STEPS[step](recipe)
+        recipe = steps[step](recipe)
     return recipe
 
 

@@ -6,6 +6,7 @@ from intlower.backends.uniform import UNIFORM_OPERATORS, UniformTarget
 from intlower.compiler.grids import UniformSpec
 from intlower.compiler.spec import (
     AccumulatorSpec,
+    MultiplierSpec,
     SoftmaxRule,
     TargetSpec,
     our_definition,
@@ -29,10 +30,12 @@ TARGET = UniformTarget(
         accumulator=AccumulatorSpec(bits=32),
         requantize=Requantize.F32EVEN,
         rescale=Requantize.F32EVEN,
+        multipliers=MultiplierSpec(),
         average_pool="exact int32 sum, one single-precision multiply by s_x / (s_y * count), ties to even",
         addition="single precision, both products and the sum rounded, ties to even, equation (9)",
         concatenation="each input rescaled to the output's scale",
         softmax=SoftmaxRule.HOST,
+        calibration="entropy",
         operators=UNIFORM_OPERATORS,
         provenance={
             "activations": public_fact(
@@ -55,6 +58,7 @@ TARGET = UniformTarget(
                 "QLinearConv, which reads the same Q/DQ file. An engine may differ by 1 step"
             ),
             "rescale": our_definition("as the convolution's epilogue"),
+            "multipliers": our_definition("single precision, as `requantize`"),
             "average_pool": our_definition(
                 "the precision inside TensorRT's pooling is not published"
             ),
@@ -65,6 +69,9 @@ TARGET = UniformTarget(
                 "TensorRT gives the inputs one scale only if the user does; otherwise it copies"
             ),
             "softmax": our_definition("TensorRT runs it in float after the last INT8 tensor"),
+            "calibration": public_fact(
+                "EntropyCalibration2 is TensorRT's default: KL divergence, 2048 bins to 128"
+            ),
             "operators": our_definition("what intlower lowers to integers for this target"),
         },
     )

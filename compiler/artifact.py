@@ -11,8 +11,6 @@ written again: the file must equal what this version writes, so nothing is in it
 from __future__ import annotations
 
 import math
-import os
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -36,7 +34,8 @@ from intlower.compiler.artifact_metadata import (
 )
 from intlower.compiler.constant import Constant
 from intlower.compiler.errors import ArtifactError, CalibrationError
-from intlower.compiler.instruction_rules import LARGEST_TENSOR
+from intlower.compiler.files import write_atomically
+from intlower.compiler.instruction_checker import LARGEST_TENSOR
 from intlower.compiler.onnx_functions.body import DOMAIN, OPSET, tensor_type
 from intlower.compiler.onnx_functions.library import function_for, function_name
 from intlower.compiler.program import Attribute, Instruction, IntegerProgram, Tensor
@@ -75,7 +74,7 @@ def save(program: IntegerProgram, path: Path) -> int:
     """
     data = serialise(program)
     try:
-        _write_atomically(data, path)
+        write_atomically(path, data)
     except OSError as error:
         raise ArtifactError(
             f"cannot write {path}: {error.strerror or error}",
@@ -319,17 +318,3 @@ def _require_equal(actual: ModelProto, expected: ModelProto) -> None:
         raise ArtifactError("altered: its constants or its metadata are not what was written")
     if actual != expected:
         raise ArtifactError("altered: something is in the file that its program does not need")
-
-
-def _write_atomically(data: bytes, path: Path) -> None:
-    """Write to a temporary file beside `path`, then rename it; nothing is left behind on failure."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -6,26 +6,18 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
-import numpy as np
-
-from intlower.compiler.constant import Constant
 from intlower.compiler.errors import ArtifactError
-from intlower.compiler.grids import UniformGrid
+from intlower.compiler.fields import Fields, typed
+from intlower.compiler.grids import Grid
+from intlower.compiler.grids.documents import read_grid
 from intlower.compiler.program import HostStep, IntegerProgram, Origin
-from intlower.kernels.numerics import Rounding
-from intlower.kernels.signature import ElementType
-
-T = TypeVar("T")
 
 METADATA_KEY = "intlower"
-FORMAT = 1
+FORMAT = 2
 # A program of ten thousand tensors has a tenth of this.
 LONGEST_TEXT = 1 << 26
-
-_ELEMENTS = {element.dtype_name: element for element in ElementType}
-_LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,17 +33,14 @@ class Metadata:
     """
 
     target: str
-    grids: Mapping[str, UniformGrid]
-    weight_grids: Mapping[str, UniformGrid]
+    grids: Mapping[str, Grid]
+    weight_grids: Mapping[str, Grid]
     host: tuple[HostStep, ...]
     origin: Origin
 
 
 def metadata_text(program: IntegerProgram) -> str:
-    """Return the JSON text of a program, with sorted keys.
-
-    A scale is the shortest decimal of its double, which gives the same float32 again.
-    """
+    """Return the JSON text of a program, with sorted keys."""
     origin = program.origin
     document = {
         "format": FORMAT,
@@ -63,9 +52,9 @@ def metadata_text(program: IntegerProgram) -> str:
         "calibration": origin.calibration,
         "seed": origin.seed,
         "constants_sha256": _constants_digest(program),
-        "tensors": {name: _grid_document(t.grid) for name, t in program.tensors.items()},
+        "tensors": {name: t.grid.document() for name, t in program.tensors.items()},
         "weights": {
-            instruction.name: _grid_document(instruction.weight_grid)
+            instruction.name: instruction.weight_grid.document()
             for instruction in program.instructions
             if instruction.weight_grid is not None
         },
@@ -94,7 +83,7 @@ def parse_metadata(text: str) -> Metadata:
         document = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"its metadata is not JSON: {error}") from error
-    fields = _Fields(document, "metadata")
+    fields = Fields(document, "metadata")
     if fields.integer("format") != FORMAT:
         raise ArtifactError(
             f"it has format version {fields.integer('format')}, and this intlower reads {FORMAT}",
@@ -114,36 +103,6 @@ def parse_metadata(text: str) -> Metadata:
     )
 
 
-class _Fields:
-    """A JSON object whose fields are taken by type."""
-
-    def __init__(self, document: Any, where: str) -> None:
-        if not isinstance(document, dict):
-            raise ArtifactError(f"{where} is not a JSON object")
-        self.document = document
-        self.where = where
-
-    def value(self, key: str) -> Any:
-        if key not in self.document:
-            raise ArtifactError(f"{self.where} has no field {key!r}")
-        return self.document[key]
-
-    def string(self, key: str) -> str:
-        return _typed(self.value(key), str, f"{self.where}: {key}")
-
-    def integer(self, key: str) -> int:
-        return _typed(self.value(key), int, f"{self.where}: {key}")
-
-    def list(self, key: str) -> list[Any]:
-        return _typed(self.value(key), list, f"{self.where}: {key}")
-
-
-def _typed(value: Any, kind: type[T], where: str) -> T:
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise ArtifactError(f"{where} is {type(value).__name__}, not {kind.__name__}")
-    return value
-
-
 def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not a number")
 
@@ -160,53 +119,17 @@ def _constants_digest(program: IntegerProgram) -> str:
 
 def _interface(program: IntegerProgram, name: str) -> dict[str, Any]:
     """What a user of the file needs to quantize an input or dequantize an output."""
-    grid = _grid_document(program.tensors[name].grid)
-    return {key: grid[key] for key in ("dtype", "scale", "zero_point")}
+    grid = program.tensors[name].grid
+    return {"dtype": grid.element.dtype_name, **grid.numbers()}
 
 
-def _grid_document(grid: UniformGrid) -> dict[str, Any]:
-    return {
-        "dtype": grid.element.dtype_name,
-        "scale": grid.scale.array.tolist(),
-        "zero_point": grid.zero_point,
-        "minimum": grid.minimum,
-        "maximum": grid.maximum,
-        "rounding": grid.rounding.value,
-        "axis": grid.axis,
-    }
-
-
-def _grids(document: Any, where: str) -> dict[str, UniformGrid]:
-    objects = _typed(document, dict, where)
-    return {name: _grid(_Fields(value, f"{where}: {name}")) for name, value in objects.items()}
-
-
-def _grid(fields: _Fields) -> UniformGrid:
-    dtype = fields.string("dtype")
-    if dtype not in _ELEMENTS:
-        raise ArtifactError(f"{fields.where}: {dtype!r} is not an integer type of codes")
-    axis = fields.value("axis")
-    return UniformGrid(
-        scale=_scale(fields.value("scale"), fields.where),
-        zero_point=fields.integer("zero_point"),
-        element=_ELEMENTS[dtype],
-        minimum=fields.integer("minimum"),
-        maximum=fields.integer("maximum"),
-        rounding=Rounding(fields.string("rounding")),
-        axis=None if axis is None else fields.integer("axis"),
-    )
-
-
-def _scale(value: Any, where: str) -> Constant:
-    numbers = value if isinstance(value, list) else [value]
-    for number in numbers:
-        if not 0 < _typed(number, float, f"{where}: scale") <= _LARGEST_FLOAT32:
-            raise ArtifactError(f"{where}: a scale of {number} is not a positive float32")
-    return Constant.of(value, np.float32)
+def _grids(document: Any, where: str) -> dict[str, Grid]:
+    objects = typed(document, dict, where)
+    return {name: read_grid(value, f"{where}: {name}") for name, value in objects.items()}
 
 
 def _host_step(document: Any) -> HostStep:
-    fields = _Fields(document, "host")
+    fields = Fields(document, "host")
     return HostStep(
         operator=fields.string("operator"),
         input=fields.string("input"),

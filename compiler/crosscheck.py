@@ -39,7 +39,7 @@ class Mismatch:
         engine: who differs from the oracle: "numba", "onnxruntime" or what `compare` was told.
         instruction: name of the first instruction whose output differs.
         index: of the first differing element of that output.
-        expected: the oracle's code there.
+        expected: the oracle's code there (the bits, where codes are floats).
         actual: the engine's.
     """
 
@@ -249,10 +249,8 @@ def random_inputs(program: IntegerProgram, count: int, seed: int = 0) -> dict[st
         tensor = program.tensors[name]
         batch = tensor.shape[0] or 1
         shape = (-(-count // batch) * batch, *(d for d in tensor.shape[1:] if d is not None))
-        low, high = tensor.grid.limits
-        codes = generator.integers(low, high, shape, dtype=tensor.grid.dtype, endpoint=True)
-        ends = np.array([low, high], tensor.grid.dtype)
-        codes[3::4] = generator.choice(ends, codes[3::4].shape)
+        codes = tensor.grid.random_codes(generator, shape, extreme=False)
+        codes[3::4] = tensor.grid.random_codes(generator, codes[3::4].shape, extreme=True)
         inputs[name] = codes
     return inputs
 
@@ -277,6 +275,9 @@ def _unequal(name: str, expected: Codes, actual: Codes) -> NDArray[np.bool_]:
             f"tensor {name!r} is {actual.dtype}{list(actual.shape)} instead of "
             f"{expected.dtype}{list(expected.shape)}"
         )
+    if expected.dtype.kind == "f":  # bits are compared, not numbers: -0 is not 0
+        bits = f"u{expected.dtype.itemsize}"
+        expected, actual = expected.view(bits), actual.view(bits)
     different: NDArray[np.bool_] = expected != actual
     return different
 
@@ -310,10 +311,15 @@ def _first_mismatch(
                 engine=engine,
                 instruction=instruction.name,
                 index=index,
-                expected=int(expected[name][index]),
-                actual=int(actual[name][index]),
+                expected=_integer(expected[name][index]),
+                actual=_integer(actual[name][index]),
             )
     return None
+
+
+def _integer(code: np.generic) -> int:
+    """Return a code as an integer; a float's bits, since -0 and NaN have no other."""
+    return int(code.view(f"u{code.itemsize}") if code.dtype.kind == "f" else code)
 
 
 def _batch_size(program: IntegerProgram) -> int:

@@ -73,7 +73,7 @@ class Execution:
                 arena[port.offset : port.offset + port.size] = staged
             self._walk(arena, together)
             for port in plan.outputs:
-                result = outputs[port.name][sample].reshape(-1).view(np.uint8)
+                result = outputs[port.name][sample : sample + 1].reshape(-1).view(np.uint8)
                 result[:] = arena[port.offset : port.offset + port.size]
         self._arenas.append(arena)
 

@@ -14,14 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.compiler.accumulation import product_bounds
-from intlower.compiler.errors import ArtifactError, InvalidGraph
+from intlower.compiler.errors import InvalidGraph
+from intlower.compiler.instruction_checker import LARGEST_TENSOR, Attributes, Checker
+from intlower.compiler.instruction_rules_half import HALF_RULES
+from intlower.compiler.instruction_rules_log import LOG_RULES
 from intlower.compiler.operators import AveragePool, Concat, Conv, MaxPool, Pad, Shape, Slice
 from intlower.kernels.signature import ElementType, KernelKey, Requantize
-
-Attributes = Mapping[str, int | tuple[int, ...]]
-
-# No tensor of one sample may be larger: a bound on what a file can make us allocate.
-LARGEST_TENSOR = 1 << 28
 
 
 def check_instruction(
@@ -50,7 +48,7 @@ def check_instruction(
         ArtifactError: something does not fit; the message says what.
     """
     schema = kernel.schema
-    checker = _Checker(name, kernel, constants, attributes)
+    checker = Checker(name, kernel, constants, attributes)
     if (schema.inputs is not None and len(input_shapes) != schema.inputs) or not input_shapes:
         raise checker.error(f"takes {schema.inputs or 'one or more'} tensors")
     if any(element is not kernel.activation for element in input_elements):
@@ -67,109 +65,16 @@ def check_instruction(
         raise checker.error(f"a tensor of shape {output_shape} is larger than is allowed")
 
 
-class _Checker:
-    """One instruction under examination: typed access to its numbers, each with its range."""
-
-    def __init__(
-        self,
-        name: str,
-        kernel: KernelKey,
-        constants: Mapping[str, NDArray[Any]],
-        attributes: Attributes,
-    ) -> None:
-        self.name = name
-        self.kernel = kernel
-        self.constants = constants
-        self.attributes = attributes
-
-    def error(self, reason: str) -> ArtifactError:
-        return ArtifactError(f"{self.name} ({self.kernel}): {reason}")
-
-    def number(self, key: str, low: int, high: int) -> int:
-        value = self.attributes[key]
-        if not isinstance(value, int) or not low <= value <= high:
-            raise self.error(f"{key} is {value}, not an integer in [{low}, {high}]")
-        return value
-
-    def numbers(self, key: str, length: int | None, low: int, high: int) -> tuple[int, ...]:
-        value = self.attributes[key]
-        if (
-            not isinstance(value, tuple)
-            or (length is not None and len(value) != length)
-            or not all(isinstance(v, int) and low <= v <= high for v in value)
-        ):
-            count = "any number of" if length is None else length
-            raise self.error(f"{key} is {value}, not {count} integers in [{low}, {high}]")
-        return value
-
-    def array(
-        self, key: str, dtype: str, shape: tuple[int, ...] | None, low: int, high: int
-    ) -> NDArray[Any]:
-        array = self.constants[key]
-        if array.dtype != np.dtype(dtype) or (shape is not None and array.shape != shape):
-            wanted = "" if shape is None else list(shape)
-            raise self.error(f"{key} is {array.dtype}{list(array.shape)}, not {dtype}{wanted}")
-        if array.size == 0 or int(array.min()) < low or int(array.max()) > high:
-            raise self.error(f"{key} has entries outside [{low}, {high}], or none")
-        return array
-
-    def clamp_range(self) -> tuple[int, int]:
-        low, high = self.kernel.output.limits
-        minimum = self.number("minimum", low, high)
-        return minimum, self.number("maximum", minimum, high)
-
-    def zero_points(self, weighted: bool = False) -> None:
-        self.number("input_zero_point", *self.kernel.activation.limits)
-        self.number("output_zero_point", *self.kernel.output.limits)
-        if weighted and self.kernel.weight is not None:
-            self.number("weight_zero_point", *self.kernel.weight.limits)
-
-    @property
-    def multiplier_limit(self) -> int:
-        return (1 << 24) - 1 if self.kernel.requantize is Requantize.F32EVEN else (1 << 31) - 1
-
-    def reach(self, zero_point: int) -> int:
-        """The greatest magnitude of an input code less its zero point."""
-        return max(abs(limit - zero_point) for limit in self.kernel.activation.limits)
-
-    def accumulator(self, bound: NDArray[Any] | int, shift: NDArray[Any] | int) -> None:
-        """Prove that sums of at most `bound` are int32, also after equation (11)'s left shift."""
-        greatest = ElementType.INT32.limits[1]
-        if np.any(np.asarray(bound) > greatest):
-            raise self.error(f"its sums may reach {np.max(bound):_}, past int32")
-        if self.kernel.requantize is Requantize.MUL31DOUBLE:
-            left = np.maximum(31 - np.asarray(shift, np.int64), 0)
-            if np.any(np.asarray(bound, np.int64) << left > greatest):
-                raise self.error("its sums may leave int32 when they are shifted left")
-
-    def padded(self, x: Shape, pads: Sequence[int]) -> None:
-        """Prove that an image is not too large with its padding."""
-        if len(x) == 4:
-            channels, height, width = (d or 0 for d in x[1:])
-            size = channels * (height + pads[0] + pads[2]) * (width + pads[1] + pads[3])
-            if size > LARGEST_TENSOR:
-                raise self.error(f"pads {tuple(pads)} make a larger tensor than is allowed")
-
-    def scales(self, shape: tuple[int, ...]) -> None:
-        self.array("multiplier", "int32", shape, 0, self.multiplier_limit)
-        self.array("shift", "int32", shape, 1, 62)
-
-    def window(self) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int, int, int]]:
-        kernel = self.numbers("kernel_shape", 2, 1, LARGEST_TENSOR)
-        strides = self.numbers("strides", 2, 1, LARGEST_TENSOR)
-        pads = self.numbers("pads", 4, 0, LARGEST_TENSOR)
-        return (
-            (kernel[0], kernel[1]),
-            (strides[0], strides[1]),
-            (pads[0], pads[1], pads[2], pads[3]),
-        )
-
-
-def _weighted(checker: _Checker, outputs: int) -> None:
+def _weighted(checker: Checker, outputs: int) -> None:
     assert checker.kernel.weight is not None  # the kernel key proves it
     low, high = checker.kernel.weight.limits
     checker.array("weights", checker.kernel.weight.dtype_name, None, low, high)
-    checker.array("bias", "int32", (outputs,), *ElementType.INT32.limits)
+    wide = checker.constants["bias"].dtype == np.int64
+    limit = 1 << 61
+    if wide:
+        checker.array("bias", "int64", (outputs,), -limit, limit)
+    else:
+        checker.array("bias", "int32", (outputs,), *ElementType.INT32.limits)
     checker.scales((outputs,))
     codes = checker.kernel.output.limits
     minimum = checker.array("minimum", "int32", (outputs,), *codes)
@@ -185,11 +90,18 @@ def _weighted(checker: _Checker, outputs: int) -> None:
         *(limit - zero_point for limit in checker.kernel.activation.limits),
     )
     bias = checker.constants["bias"].astype(np.int64)
+    if checker.kernel.requantize is Requantize.F32BIAS and np.any(
+        bias.astype(np.float32).astype(np.int64) != bias
+    ):
+        raise checker.error("single precision does not hold its biases")
     bound = np.maximum(highest + np.maximum(bias, 0), -lowest - np.minimum(bias, 0))
-    checker.accumulator(bound, checker.constants["shift"])
+    if wide:
+        checker.wide_accumulator(bound)
+    else:
+        checker.accumulator(bound, checker.constants["shift"])
 
 
-def _conv2d(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
+def _conv2d(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     strides = checker.numbers("strides", 2, 1, LARGEST_TENSOR)
     dilations = checker.numbers("dilations", 2, 1, LARGEST_TENSOR)
     pads = checker.numbers("pads", 4, 0, LARGEST_TENSOR)
@@ -207,7 +119,7 @@ def _conv2d(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     return operator.output_shape([inputs[0], weights.shape])
 
 
-def _gemm(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
+def _gemm(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     weights = checker.constants["weights"]
     x = inputs[0]
     if weights.ndim != 2 or len(x) != 2 or x[1] != weights.shape[1]:
@@ -216,12 +128,29 @@ def _gemm(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     return (x[0], weights.shape[0])
 
 
-def _add(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
-    double = checker.kernel.requantize is not Requantize.F32EVEN
-    stages = 3 if double else 2
-    checker.numbers("multiplier", stages, 0, checker.multiplier_limit)
-    shifts = checker.numbers("shift", stages, 31 if double else 1, 62)
-    if not double and abs(shifts[0] - shifts[1]) > 14:
+# How many multipliers and shifts a sum takes, and the least of its shifts; the POWER rules: two, one, 0.
+_SUM_STAGES = {
+    Requantize.F32EVEN: (2, 2),
+    Requantize.F32BIAS: (2, 2),
+    Requantize.MUL31DOUBLE: (3, 3),
+    Requantize.MUL31SINGLE: (2, 3),
+}
+_LEAST_SUM_SHIFT = {
+    Requantize.F32EVEN: 1,
+    Requantize.F32BIAS: 1,
+    Requantize.MUL31DOUBLE: 31,
+}
+
+
+def _add(checker: Checker, inputs: Sequence[Shape]) -> Shape:
+    rule = checker.kernel.requantize
+    assert rule is not None  # the key proves it
+    double = rule is Requantize.MUL31DOUBLE
+    multipliers, stages = _SUM_STAGES.get(rule, (2, 1))
+    factors = checker.numbers("multiplier", multipliers, 0, checker.multiplier_limit)
+    checker.powers(np.array(factors))
+    shifts = checker.numbers("shift", stages, _LEAST_SUM_SHIFT.get(rule, 0), 62)
+    if rule.single_precision and abs(shifts[0] - shifts[1]) > 14:
         raise checker.error(f"shifts {shifts} lie further apart than equation (9) allows")
     left_shift = checker.number("left_shift", 0, 20 if double else 0)
     for zero_point in checker.numbers(
@@ -236,7 +165,7 @@ def _add(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     return inputs[0]
 
 
-def _average_pool(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
+def _average_pool(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     kernel, strides, pads = checker.window()
     checker.padded(inputs[0], pads)
     checker.zero_points()
@@ -251,9 +180,9 @@ def _average_pool(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     return shape
 
 
-def _requantize(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
-    checker.number("multiplier", 0, checker.multiplier_limit)
-    shift = checker.number("shift", 1, 62)
+def _requantize(checker: Checker, inputs: Sequence[Shape]) -> Shape:
+    checker.powers(np.array(checker.number("multiplier", 0, checker.multiplier_limit)))
+    shift = checker.number("shift", checker.least_shift, 62)
     checker.zero_points()
     checker.clamp_range()
     zero_point = checker.number("input_zero_point", *checker.kernel.activation.limits)
@@ -261,7 +190,7 @@ def _requantize(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     return inputs[0]
 
 
-def _max_pool(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
+def _max_pool(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     kernel, strides, pads = checker.window()
     checker.padded(inputs[0], pads)
     dilations = checker.numbers("dilations", 2, 1, LARGEST_TENSOR)
@@ -271,12 +200,12 @@ def _max_pool(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     return operator.output_shape(inputs)
 
 
-def _concat(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
+def _concat(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     axis = checker.number("axis", 1, len(inputs[0]) - 1)
     return Concat(axis=axis).output_shape(inputs)
 
 
-def _pad(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
+def _pad(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     pads = checker.numbers("pads", 2 * len(inputs[0]), 0, LARGEST_TENSOR)
     checker.number("value", *checker.kernel.activation.limits)
     if pads[0] or pads[len(inputs[0])]:
@@ -284,7 +213,7 @@ def _pad(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     return Pad(pads=pads).output_shape(inputs)
 
 
-def _slice(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
+def _slice(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     rank = len(inputs[0])
     axes = checker.numbers("axes", None, 1, rank - 1)
     limits = (-(1 << 62), 1 << 62)
@@ -296,7 +225,7 @@ def _slice(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     return Slice(starts=starts, ends=ends, axes=axes, steps=steps).output_shape(inputs)
 
 
-def _reshape(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
+def _reshape(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     shape = checker.numbers("shape", None, 0, LARGEST_TENSOR)
     x = inputs[0]
     if not shape or shape[0] != 0 or 0 in shape[1:]:
@@ -306,7 +235,7 @@ def _reshape(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
     return (x[0], *shape[1:])
 
 
-def _softmax(checker: _Checker, inputs: Sequence[Shape]) -> Shape:
+def _softmax(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     low, high = checker.kernel.activation.limits
     checker.array("table", "int32", (high - low + 1,), 0, (1 << 24) - 1)
     checker.number("axis", 1, len(inputs[0]) - 1)
@@ -328,4 +257,6 @@ _RULES = {
     "slice": _slice,
     "reshape": _reshape,
     "softmax": _softmax,
+    **LOG_RULES,
+    **HALF_RULES,
 }

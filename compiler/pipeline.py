@@ -10,8 +10,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from intlower.compiler.calibration import calibrate
-from intlower.compiler.calibration.from_samples import Method
+from intlower.compiler.calibration import Calibration, calibrate
+from intlower.compiler.calibration.methods.form import GridForm
+from intlower.compiler.calibration.methods.select import Method
 from intlower.compiler.discovery import load_target
 from intlower.compiler.errors import CalibrationError, CalibrationWarning, DataError
 from intlower.compiler.graph import Graph
@@ -22,6 +23,7 @@ from intlower.compiler.program import IntegerProgram, Origin
 from intlower.compiler.recipe import WeightRounding
 from intlower.compiler.sample_correction import correct_on_samples
 from intlower.compiler.second_moments import second_moments
+from intlower.compiler.spec import Contract, TargetSpec
 from intlower.compiler.synthesis import Synthesis
 from intlower.compiler.synthesis import synthesize as synthesize_inputs
 
@@ -33,7 +35,7 @@ def compile_model(
     samples: Mapping[str, NDArray[Any]] | None = None,
     synthesize: int | None = None,
     budget_seconds: float | None = None,
-    method: Method = Method.MIN_MAX,
+    method: Method | None = None,
     input_ranges: Mapping[str, tuple[float, float]] | None = None,
     shapes: Mapping[str, Shape] | None = None,
     recipe: str = "default",
@@ -50,7 +52,8 @@ def compile_model(
         samples: representative inputs; without them the model's own batch-norm statistics are used.
         synthesize: how many inputs to make from the network's statistics and calibrate with, in the place of samples.
         budget_seconds: wall-clock time for that, or None.
-        method: how samples become ranges.
+        method: how ranges are taken from numbers: of samples, or of what the moments tell. None: from samples as the target's
+            vendor does it; from moments as mean and spread tell.
         input_ranges: (least, greatest) of graph inputs, where known.
         shapes: of graph inputs, where the file leaves them open.
         recipe: name of one of the target's recipes.
@@ -88,7 +91,7 @@ def compile_model(
     graph = import_model(model, shapes=shapes)
     graph = run_passes(graph, prepared.passes, lambda name: say(f"pass {name}"))
     made = None
-    if synthesize is not None:
+    if synthesize is not None and prepared.needs_ranges:
         made = _synthesized(
             graph,
             synthesize,
@@ -99,17 +102,20 @@ def compile_model(
             say,
         )
     synthetic = None if made is None else made.samples
-    say("calibrate")
-    calibration = calibrate(
-        graph,
-        samples=samples,
-        synthetic=synthetic,
-        method=method,
-        input_ranges=input_ranges,
-        seed=seed,
-        noise=not prepared.data_free,
-        progress=say,
-    )
+    calibration = Calibration(ranges={}, summary="none: the target needs no ranges")
+    if prepared.needs_ranges:
+        say("calibrate")
+        calibration = calibrate(
+            graph,
+            samples=samples,
+            synthetic=synthetic,
+            method=method or _usual_method(chosen.spec, samples is not None),
+            form=_grid_form(chosen.spec),
+            input_ranges=input_ranges,
+            seed=seed,
+            noise=not prepared.data_free,
+            progress=say,
+        )
     statistics = None
     representative = synthetic if samples is None else samples
     if prepared.rounding is WeightRounding.GPTQ and representative is not None:
@@ -127,6 +133,17 @@ def compile_model(
     correction = correct_on_samples(program, graph, representative, say)
     described = f"{origin.calibration}; {correction.describe()}"
     return replace(correction.program, origin=replace(origin, calibration=described))
+
+
+def _usual_method(spec: Contract, samples: bool) -> Method:
+    return Method(spec.calibration) if samples else Method.MIN_MAX
+
+
+def _grid_form(spec: Contract) -> GridForm:
+    """Return the grid that rules of calibration lay out; one of 8 bits where the target's is not uniform."""
+    if isinstance(spec, TargetSpec):
+        return GridForm(bits=spec.activations.bits, symmetric=spec.activations.symmetric)
+    return GridForm(bits=8, symmetric=True)
 
 
 def _synthesized(

@@ -88,13 +88,12 @@ def make_plan(
         progress: called with each kernel's name before it is compiled, or loaded from disk.
 
     Raises:
-        IntlowerError: a tensor's codes are 32 bits wide, or an instruction is outside what the kernels hold.
+        IntlowerError: a tensor has no batch, or an instruction is outside what the kernels hold.
     """
     for tensor in program.tensors.values():
-        if tensor.grid.dtype.itemsize > 2 or not tensor.shape:
+        if not tensor.shape:
             raise IntlowerError(
-                f"tensor {tensor.name!r}: the engine runs 8-bit and 16-bit codes with a batch, not "
-                f"{tensor.grid.dtype} of shape {list(tensor.shape)}",
+                f"tensor {tensor.name!r}: the engine runs tensors with a batch",
                 "the oracle, run_reference, takes any",
             )
     writer = RowWriter(program, isa)

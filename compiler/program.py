@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from intlower.compiler.constant import Constant
 from intlower.compiler.errors import ArtifactError
-from intlower.compiler.grids import UniformGrid
+from intlower.compiler.grids import Grid
 from intlower.compiler.instruction_rules import check_instruction
 from intlower.compiler.operators import Shape
 from intlower.kernels.signature import KernelKey
@@ -29,7 +29,7 @@ class Tensor:
 
     name: str
     shape: Shape
-    grid: UniformGrid
+    grid: Grid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,7 @@ class Instruction:
     output: str
     constants: Mapping[str, Constant] = field(default_factory=dict)
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
-    weight_grid: UniformGrid | None = None
+    weight_grid: Grid | None = None
 
     def __post_init__(self) -> None:
         schema = self.kernel.schema
@@ -134,7 +134,7 @@ class IntegerProgram:
                 raise ArtifactError(f"tensor {name!r} is listed under another name")
             if None in tensor.shape[1:] or any(d is not None and d < 1 for d in tensor.shape):
                 raise ArtifactError(f"tensor {name!r} has the impossible shape {tensor.shape}")
-            if not _fits(tensor.grid, tensor.shape):
+            if not tensor.grid.fits(tensor.shape):
                 raise ArtifactError(f"tensor {name!r} has a grid of another shape")
         defined = set(self.inputs)
         if not defined <= set(self.tensors) or len(defined) != len(self.inputs):
@@ -163,7 +163,7 @@ class IntegerProgram:
             grid = instruction.weight_grid
             if grid is not None and not (
                 grid.element is instruction.kernel.weight
-                and _fits(grid, instruction.constants["weights"].array.shape)
+                and grid.fits(instruction.constants["weights"].array.shape)
             ):
                 raise ArtifactError(f"{instruction.name}: its weight grid does not fit")
         if not set(self.outputs) <= defined or not self.outputs or set(self.tensors) != defined:
@@ -203,10 +203,3 @@ class IntegerProgram:
                 )
                 total += weights.size * positions
         return total
-
-
-def _fits(grid: UniformGrid, shape: Shape) -> bool:
-    """Whether a grid has one scale, or one for each channel of a tensor."""
-    return grid.axis is None or (
-        0 <= grid.axis < len(shape) and grid.scale.array.shape == (shape[grid.axis],)
-    )

@@ -34,6 +34,7 @@ class Recipe:
             samples held out.
         steps: names of the optional steps that made it, in order; see `Target.recipe`.
         data_free: whether samples are refused, and ranges from noise as well.
+        needs_ranges: whether the lowering wants to know between what numbers values lie.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Recipe:
     correct_on_samples: bool = False
     steps: tuple[str, ...] = ()
     data_free: bool = False
+    needs_ranges: bool = True
 
     @property
     def sample_step(self) -> str:

@@ -14,6 +14,7 @@ from intlower.compiler.divergence import kl_divergence
 from intlower.compiler.errors import DataError
 from intlower.compiler.evaluate import evaluate
 from intlower.compiler.graph import Graph
+from intlower.compiler.grids import uniform
 from intlower.compiler.program import Instruction, IntegerProgram
 from intlower.compiler.simulator import open_program, quantize_inputs, simulate
 
@@ -161,8 +162,9 @@ def _with_correction(
     change = -mean * trust / np.maximum(active, LEAST_ACTIVE)
     weight_grid = instruction.weight_grid
     assert weight_grid is not None  # an instruction with a bias has weights
-    source = program.tensors[instruction.inputs[0]].grid
-    unit = weight_grid.scale.array.astype(np.float64) * float(source.scale.array)
+    source = uniform(program.tensors[instruction.inputs[0]].grid, instruction.inputs[0])
+    scales = uniform(weight_grid, instruction.name).scale.array
+    unit = scales.astype(np.float64) * float(source.scale.array)
     bias = instruction.constants["bias"].array.astype(np.int64)
     bias = bias + np.rint(change / unit).astype(np.int64)
     constants = {**instruction.constants, "bias": Constant.of(bias, np.int32)}
@@ -193,5 +195,5 @@ def _divergence(
     name = graph.outputs[0]
     scores = expected[name].reshape(len(expected[name]), -1)
     # A softmax in integers gives probabilities on a grid; one on the host does not, and its name is no tensor's.
-    step = float(program.tensors[name].grid.scale.array) if name in program.tensors else 0.0
+    step = program.tensors[name].grid.step if name in program.tensors else 0.0
     return kl_divergence(scores, found[name].reshape(scores.shape), step)

@@ -208,13 +208,9 @@ def check_codes(program: IntegerProgram, codes: Mapping[str, Codes]) -> dict[str
             found = getattr(array, "dtype", type(array).__name__)
             raise DataError(f"input {name!r} takes {tensor.grid.dtype} codes, not {found}")
         _check_shape(tensor, array)
-        low, high = tensor.grid.limits
-        if (low, high) != tensor.grid.element.limits and array.size:
-            least, greatest = int(array.min()), int(array.max())
-            if least < low or greatest > high:
-                raise DataError(
-                    f"input {name!r} takes codes {low}..{high}, not {least}..{greatest}"
-                )
+        misfit = tensor.grid.misfit(array)
+        if misfit:
+            raise DataError(f"input {name!r} {misfit}")
         checked[name] = np.ascontiguousarray(array)
     _check_batches(program, checked)
     return checked

@@ -6,6 +6,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
+from typing import Any, Protocol
 
 from intlower.compiler.grids import UniformSpec
 from intlower.kernels.numerics import Rounding
@@ -16,6 +17,7 @@ class Overflow(enum.Enum):
     """What happens at the accumulator's limit."""
 
     FORBID = "proved absent at compile time"
+    SATURATE = "each partial sum saturates, in the order of the taps"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +26,7 @@ class AccumulatorSpec:
 
     Attributes:
         bits: its width, two's complement.
-        overflow: FORBID, proved from the weights for every channel.
+        overflow: FORBID, proved from the weights for every channel; or SATURATE.
     """
 
     bits: int = 32
@@ -38,6 +40,33 @@ class AccumulatorSpec:
     def describe(self) -> str:
         """Return the spec in words."""
         return f"int{self.bits}, overflow {self.overflow.value}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MultiplierSpec:
+    """The integers that stand for real factors, multiplier / 2**shift; of no matter where factors are single precision.
+
+    Attributes:
+        product: bits of the multiplier after convolutions and matrix products, 2 to 31.
+        sum: bits of those of a sum.
+        rescale: bits between two grids, of joined tensors and activations on their own.
+        pool: bits after a pooled sum.
+        truncate: the fraction is cut off, not rounded (ties away from zero).
+    """
+
+    product: int = 31
+    sum: int = 31
+    rescale: int = 31
+    pool: int = 31
+    truncate: bool = False
+
+    def describe(self) -> str:
+        """Return the spec in words."""
+        form = "truncated" if self.truncate else "rounded"
+        return (
+            f"{self.product} bits after products, {self.sum} in sums, {self.rescale} between grids, "
+            f"{self.pool} after pooling; {form}"
+        )
 
 
 class SoftmaxRule(enum.Enum):
@@ -77,9 +106,54 @@ def our_definition(reason: str) -> Provenance:
     return Provenance(Status.OUR_DEFINITION, reason)
 
 
+class Contract(Protocol):
+    """What every target says of its arithmetic, whatever its number system."""
+
+    @property
+    def name(self) -> str:
+        """What the command line calls it, options included."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """Hardware and library, for tables."""
+        ...
+
+    @property
+    def operators(self) -> frozenset[str]:
+        """Names of the float operators (classes of `operators/`) that it runs."""
+        ...
+
+    @property
+    def calibration(self) -> str:
+        """Name of the vendor's rule of calibration, the default where there are samples."""
+        ...
+
+    def summary(self) -> dict[str, str]:
+        """Return activations, weights and requantize, each in a few words."""
+        ...
+
+    def contract(self) -> list[tuple[str, str, Provenance]]:
+        """Return (field, value in words, provenance) of every sourced field, in order."""
+        ...
+
+
+def sourced(spec: Any) -> Mapping[str, Provenance]:
+    """Return the provenance of a spec, a dataclass, read-only, after proving that no field goes without.
+
+    Raises:
+        ValueError: a field has no provenance, or a provenance no field.
+    """
+    needed = {f.name for f in fields(spec)} - {"name", "title", "provenance"}
+    if set(spec.provenance) != needed:
+        wrong = ", ".join(sorted(set(spec.provenance) ^ needed))
+        raise ValueError(f"target {spec.name!r}: every field has a provenance; look at {wrong}")
+    return MappingProxyType(dict(spec.provenance))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSpec:
-    """The arithmetic contract of one target.
+    """The arithmetic contract of one target on uniform grids.
 
     Attributes:
         name: what the command line calls it.
@@ -91,10 +165,12 @@ class TargetSpec:
         accumulator: width and overflow.
         requantize: from accumulator to output code, after convolutions, matrix products and sums.
         rescale: from one grid to another without weights: of pooled sums, and of tensors that are joined.
+        multipliers: how many bits the factors of both have.
         average_pool: how means are rounded, in words; the rule is `rescale` of the sum.
         addition: how residual sums are rounded, in words; the rule is `requantize`'s sum.
         concatenation: how inputs with different scales are joined, in words.
         softmax: where a final softmax runs.
+        calibration: name of the rule by which the vendor takes ranges from samples, the default where there are some.
         operators: names of the float operators (classes of `operators.py`) that lower to integers.
         provenance: the source of each field above from `activations` on, by field name.
     """
@@ -108,21 +184,32 @@ class TargetSpec:
     accumulator: AccumulatorSpec
     requantize: Requantize
     rescale: Requantize
+    multipliers: MultiplierSpec
     average_pool: str
     addition: str
     concatenation: str
     softmax: SoftmaxRule
+    calibration: str
     operators: frozenset[str]
     provenance: Mapping[str, Provenance]
 
     def __post_init__(self) -> None:
-        needed = {f.name for f in fields(self)} - {"name", "title", "provenance"}
-        if set(self.provenance) != needed:
-            wrong = ", ".join(sorted(set(self.provenance) ^ needed))
-            raise ValueError(
-                f"target {self.name!r}: every field has a provenance; look at {wrong}"
-            )
-        object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+        object.__setattr__(self, "provenance", sourced(self))
+
+    def _multiplier_words(self) -> str:
+        if self.requantize.single_precision and self.rescale.single_precision:
+            return "IEEE single precision"
+        if self.requantize.power_of_two and self.rescale.power_of_two:
+            return "powers of two"
+        return self.multipliers.describe()
+
+    def summary(self) -> dict[str, str]:
+        """Return the grids and the requantization, each in a few words."""
+        return {
+            "activations": self.activations.describe(),
+            "weights": self.weights.describe(),
+            "requantize": self.requantize.value,
+        }
 
     def contract(self) -> list[tuple[str, str, Provenance]]:
         """Return (field, value in words, provenance) of every sourced field, in order."""
@@ -134,10 +221,12 @@ class TargetSpec:
             "accumulator": self.accumulator.describe(),
             "requantize": f"{self.requantize.value}: {_REQUANTIZE_WORDS[self.requantize]}",
             "rescale": f"{self.rescale.value}: {_REQUANTIZE_WORDS[self.rescale]}",
+            "multipliers": self._multiplier_words(),
             "average_pool": self.average_pool,
             "addition": self.addition,
             "concatenation": self.concatenation,
             "softmax": self.softmax.value,
+            "calibration": self.calibration,
             "operators": ", ".join(sorted(self.operators)),
         }
         return [(name, text, self.provenance[name]) for name, text in words.items()]
@@ -146,5 +235,9 @@ class TargetSpec:
 _REQUANTIZE_WORDS = {
     Requantize.F32EVEN: "one IEEE single-precision multiply, ties to even, equation (8)",
     Requantize.MUL31DOUBLE: "31-bit multiplier and shift, rounded twice, equation (11)",
-    Requantize.MUL31SINGLE: "31-bit multiplier and shift, rounded once, equation (12)",
+    Requantize.MUL31SINGLE: "multiplier and shift, rounded once, equation (12)",
+    Requantize.F32BIAS: "bias and scale in IEEE single precision, ties to even, equation (15)",
+    Requantize.POWERUP: "shift, ties up, equation (16)",
+    Requantize.POWERAWAY: "shift, ties away from zero, equation (16)",
+    Requantize.POWEREVEN: "shift, ties to even, equation (16)",
 }

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from intlower.compiler.program import IntegerProgram
-    from intlower.compiler.spec import TargetSpec
+    from intlower.compiler.spec import Contract
 
 
 def compile(
@@ -23,7 +23,7 @@ def compile(
     samples: Mapping[str, NDArray[Any]] | None = None,
     synthesize: int | None = None,
     budget_seconds: float | None = None,
-    calibration: str = "min-max",
+    calibration: str | None = None,
     input_ranges: Mapping[str, tuple[float, float]] | None = None,
     shapes: Mapping[str, tuple[int | None, ...]] | None = None,
     recipe: str = "default",
@@ -41,7 +41,9 @@ def compile(
             the model's own batch-norm statistics.
         synthesize: how many inputs to make from those statistics and calibrate with, in the place of samples.
         budget_seconds: wall-clock time for that; where it cuts synthesis short, two programs may differ.
-        calibration: how samples become ranges, "min-max" or "percentile".
+        calibration: how ranges are taken from numbers, of samples or of what the moments tell: "min-max", "percentile",
+            "percentile-abs", "mse", "entropy", "entropy-edge", "tf", "tf-enhanced" or "ifmr"; see `calibration.methods`. None:
+            from samples as the target's vendor does it, from moments as mean and spread tell.
         input_ranges: (least, greatest) of graph inputs, where known; otherwise estimated from the first layer.
         shapes: of graph inputs, where the file leaves more open than the batch; None for a free batch.
         recipe: "default"; "none" for the bare minimum: clean-up, batch-norm folding, fusion; or "data-free-strict",
@@ -58,7 +60,7 @@ def compile(
         IntlowerError: with a hint how to mend it; see `intlower.compiler.errors`.
         ValueError: `calibration` is none of those named.
     """
-    from intlower.compiler.calibration.from_samples import Method
+    from intlower.compiler.calibration.methods.select import Method
     from intlower.compiler.pipeline import compile_model
 
     return compile_model(
@@ -67,7 +69,7 @@ def compile(
         samples=samples,
         synthesize=synthesize,
         budget_seconds=budget_seconds,
-        method=Method(calibration),
+        method=None if calibration is None else Method(calibration),
         input_ranges=input_ranges,
         shapes=shapes,
         recipe=recipe,
@@ -161,7 +163,7 @@ def export(
     return write_folder(export_files(program, format), Path(folder), force=force)
 
 
-def targets() -> tuple[TargetSpec, ...]:
+def targets() -> tuple[Contract, ...]:
     """Return the arithmetic of every installed target, by name."""
     from intlower.compiler.discovery import load_targets
 

@@ -11,6 +11,7 @@ import click
 
 from intlower.commands.ablate import ablate
 from intlower.commands.bench import bench
+from intlower.commands.compare import compare
 from intlower.commands.compile import compile_model
 from intlower.commands.demo import demo
 from intlower.commands.evaluate import evaluate
@@ -19,6 +20,7 @@ from intlower.commands.inspect import inspect
 from intlower.commands.options import examples
 from intlower.commands.simulate import simulate
 from intlower.commands.targets import targets
+from intlower.commands.vectors import vectors
 from intlower.commands.verify import verify
 from intlower.failures import INTERRUPTED, describe
 from intlower.terminal import print_error, print_json
@@ -97,7 +99,9 @@ for _command in (
     verify,
     evaluate,
     ablate,
+    compare,
     inspect,
+    vectors,
     export,
     bench,
     demo,

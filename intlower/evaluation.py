@@ -106,7 +106,7 @@ def open_integer_program(program: IntegerProgram, threads: int = 1) -> Runnable:
     shapes = {name: program.tensors[name].shape for name in program.inputs}
     first = program.outputs[0]
     on_host = any(step.input == first for step in program.host)
-    step = 0.0 if on_host else float(program.tensors[first].grid.scale.array.max())
+    step = 0.0 if on_host else program.tensors[first].grid.step
     return Runnable(inputs=shapes, run=run, step=step)
 
 

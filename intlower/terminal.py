@@ -110,6 +110,13 @@ class Progress:
                 self._task, description=one_line(description), completed=0, total=None
             )
 
+    def note(self, line: str) -> None:
+        """Say on stderr what is finished, above the bar; also where there is no terminal."""
+        if self._bars is not None:
+            self._bars.console.print(one_line(line), markup=False, highlight=False)
+        else:
+            click.echo(one_line(line), err=True)
+
     def count(self, done: int, total: int) -> None:
         """Say how much of the present stage is done."""
         if self._bars is not None and self._task is not None:

@@ -7,10 +7,18 @@ from typing import Any
 import numpy as np
 
 from intlower.kernels.compiled import part
-from intlower.kernels.jitable import divide_half_up, sum_double_rounding
+from intlower.kernels.jitable import (
+    divide_half_up,
+    sum_double_rounding,
+    sum_power_half_away,
+    sum_power_half_even,
+    sum_power_half_up,
+    sum_single_rounding,
+)
 from intlower.kernels.movement import share
 from intlower.kernels.requantization import clamp_float, clamp_integer, round_half_even
 from intlower.kernels.table import (
+    F32BIAS,
     F32EVEN,
     HIGH,
     INNER,
@@ -19,11 +27,15 @@ from intlower.kernels.table import (
     LEFT_SHIFT,
     LENGTH,
     LOW,
+    MUL31DOUBLE,
+    MUL31SINGLE,
     MULTIPLIER,
     OUTER,
     OUTPUT,
     OUTPUT_BYTES,
     OUTPUT_ZERO_POINT,
+    POWERAWAY,
+    POWERUP,
     RULE,
     SCALE,
     SECOND_INPUT,
@@ -47,14 +59,15 @@ def add(
     thread: Any,
     threads: Any,
 ) -> None:
-    """Add two tensors of different scales, equation (9) in the float unit, or (13)."""
+    """Add two tensors of different scales, equation (9) in the float unit, or (13), (17), (18)."""
     first, last = share(row[LENGTH], thread, threads)
     a = np.uint64(row[INPUT] // row[INPUT_BYTES])
     b = np.uint64(row[SECOND_INPUT] // row[INPUT_BYTES])
     d = np.uint64(row[OUTPUT] // row[OUTPUT_BYTES])
     zero_a, zero_b = np.int32(row[ZERO_POINT]), np.int32(row[SECOND_ZERO_POINT])
     zero = np.int32(row[OUTPUT_ZERO_POINT])
-    if row[RULE] == F32EVEN:
+    rule = row[RULE]
+    if rule in (F32EVEN, F32BIAS):
         scale_a, scale_b = floats[row[SCALE] // 4], floats[row[SCALE] // 4 + 1]
         low, high = np.float32(row[LOW]), np.float32(row[HIGH])
         for i in range(first, last):
@@ -69,17 +82,30 @@ def add(
     multiplier, shift = np.int64(integers[m + 2]), np.int64(integers[n + 2])
     for i in range(first, last):
         j = np.uint64(i)
-        total = sum_double_rounding(
-            np.int64(inputs[a + j]) - zero_a,
-            multiplier_a,
-            shift_a,
-            np.int64(inputs[b + j]) - zero_b,
-            multiplier_b,
-            shift_b,
-            multiplier,
-            shift,
-            left_shift,
-        )
+        x = np.int64(inputs[a + j]) - zero_a
+        y = np.int64(inputs[b + j]) - zero_b
+        if rule == MUL31DOUBLE:
+            total = sum_double_rounding(
+                x,
+                multiplier_a,
+                shift_a,
+                y,
+                multiplier_b,
+                shift_b,
+                multiplier,
+                shift,
+                left_shift,
+            )
+        elif rule == MUL31SINGLE:
+            total = sum_single_rounding(
+                x, multiplier_a, shift_a, y, multiplier_b, shift_b, shift
+            )
+        elif rule == POWERUP:
+            total = sum_power_half_up(x, multiplier_a, y, multiplier_b, shift_a)
+        elif rule == POWERAWAY:
+            total = sum_power_half_away(x, multiplier_a, y, multiplier_b, shift_a)
+        else:
+            total = sum_power_half_even(x, multiplier_a, y, multiplier_b, shift_a)
         outputs[d + j] = clamp_integer(total, row[LOW], row[HIGH]) + zero
 
 

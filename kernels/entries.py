@@ -16,6 +16,8 @@ from numba.np.numpy_support import carray
 from intlower.kernels.dense import dense
 from intlower.kernels.depthwise import depthwise, depthwise_pairs
 from intlower.kernels.elementwise import add, softmax
+from intlower.kernels.entries_half import HALF_ENTRIES
+from intlower.kernels.entries_log import LOG_ENTRIES
 from intlower.kernels.isa import Isa, IsaType
 from intlower.kernels.movement import copy_codes, fill_codes, look_up
 from intlower.kernels.pooling import average_pool, max_pool
@@ -33,12 +35,14 @@ from intlower.kernels.table import (
     MAX_POOL,
     OUTPUT_BYTES,
     SOFTMAX,
+    WIDE,
 )
+from intlower.kernels.wide import wide_product
 
 
 def entry_signature(isa: Isa, input_bytes: int, output_bytes: int) -> Any:
     """Return the Numba signature of entries for an instruction set and widths of codes."""
-    codes = {1: types.uint8, 2: types.uint16}
+    codes = {1: types.uint8, 2: types.uint16, 4: types.uint32}
     return types.void(
         IsaType(isa),
         types.CPointer(types.int64),
@@ -267,6 +271,34 @@ def softmax_entry(
     softmax(row, inputs, row[INPUT_BYTES], integers, thread)
 
 
+def wide_entry(
+    isa: Any,
+    row_pointer: Any,
+    arena_pointer: Any,
+    inputs_pointer: Any,
+    outputs_pointer: Any,
+    constants_pointer: Any,
+    arena_bytes: Any,
+    constants_bytes: Any,
+    scratch: Any,
+    thread: Any,
+    threads: Any,
+) -> None:
+    """Run a convolution or matrix product with 64-bit sums."""
+    row = carray(row_pointer, COLUMNS)
+    arena = carray(arena_pointer, arena_bytes)
+    inputs = carray(inputs_pointer, arena_bytes // row[INPUT_BYTES])
+    outputs = carray(outputs_pointer, arena_bytes // row[OUTPUT_BYTES])
+    constants = carray(constants_pointer, constants_bytes)
+    sums = arena.view(np.int64)
+    integers = constants.view(np.int32)
+    biases = constants.view(np.int64)
+    floats = constants.view(np.float32)
+    wide_product(
+        row, inputs, outputs, sums, integers, biases, integers, floats, scratch, thread, threads
+    )
+
+
 ENTRIES = {
     DENSE: dense_entry,
     DEPTHWISE: depthwise_entry,
@@ -278,4 +310,7 @@ ENTRIES = {
     COPY: copy_entry,
     FILL: fill_entry,
     SOFTMAX: softmax_entry,
+    WIDE: wide_entry,
+    **LOG_ENTRIES,
+    **HALF_ENTRIES,
 }

@@ -7,17 +7,29 @@ from __future__ import annotations
 
 from numba.extending import register_jitable
 
-from intlower.kernels import numerics
+from intlower.kernels import numerics, numerics_log, numerics_sums
 
+clamp = register_jitable(numerics.clamp)
 shift_half_up = register_jitable(numerics.shift_half_up)
 shift_half_away = register_jitable(numerics.shift_half_away)
 shift_half_even = register_jitable(numerics.shift_half_even)
 excess_bits = register_jitable(numerics.excess_bits)
 round_to_float32 = register_jitable(numerics.round_to_float32)
 scale_float32 = register_jitable(numerics.scale_float32)
-sum_float32 = register_jitable(numerics.sum_float32)
+sum_float32 = register_jitable(numerics_sums.sum_float32)
 doubling_high_multiply = register_jitable(numerics.doubling_high_multiply)
 scale_double_rounding = register_jitable(numerics.scale_double_rounding)
 scale_single_rounding = register_jitable(numerics.scale_single_rounding)
-sum_double_rounding = register_jitable(numerics.sum_double_rounding)
+sum_double_rounding = register_jitable(numerics_sums.sum_double_rounding)
 divide_half_up = register_jitable(numerics.divide_half_up)
+scale_power_half_up = register_jitable(numerics.scale_power_half_up)
+scale_power_half_away = register_jitable(numerics.scale_power_half_away)
+scale_power_half_even = register_jitable(numerics.scale_power_half_even)
+sum_single_rounding = register_jitable(numerics_sums.sum_single_rounding)
+sum_power_half_up = register_jitable(numerics_sums.sum_power_half_up)
+sum_power_half_away = register_jitable(numerics_sums.sum_power_half_away)
+sum_power_half_even = register_jitable(numerics_sums.sum_power_half_even)
+read_out_narrow = register_jitable(numerics_log.read_out_narrow)
+read_out_wide = register_jitable(numerics_log.read_out_wide)
+add_saturating = register_jitable(numerics_log.add_saturating)
+divide_half_away = register_jitable(numerics_log.divide_half_away)

@@ -157,38 +157,26 @@ def scale_float32(accumulator: Integer, mantissa: Integer, shift: Integer) -> In
     return shift_half_even(product, shift)
 
 
-def sum_float32(
-    a: Integer,
-    mantissa_a: Integer,
-    shift_a: Integer,
-    b: Integer,
-    mantissa_b: Integer,
-    shift_b: Integer,
+def scale_float32_biased(
+    accumulator: Integer, bias: Integer, mantissa: Integer, shift: Integer
 ) -> Integer:
-    """Return a sum of two scaled integers in single precision, as an integer, equation (9).
+    """Return equation (8) of an accumulator whose bias is added in single precision, equation (15).
 
-        q = half_even( float32( float32(a * scale_a) + float32(b * scale_b) ) )
-
-    Both products and their sum are rounded to 24 bits, no fused multiply-add.
+        q = half_even( float32( float32( float32(accumulator) + bias ) * scale ) )
 
     Args:
-        a: zero-point-removed code, |a| < 2**16; b alike.
-        mantissa_a: in [0, 2**24), scale_a = mantissa_a / 2**shift_a; b alike.
-        shift_a: in [1, 62], and |shift_a - shift_b| <= 14, so that the aligned sum stays under
-            2**55; the smaller scale gives up mantissa bits where they lie further apart.
-        b: see a.
-        mantissa_b: see mantissa_a.
-        shift_b: see shift_a.
+        accumulator: int32 without the bias, and with it.
+        bias: an int32 that single precision holds exactly.
+        mantissa: see `scale_float32`.
+        shift: see `scale_float32`.
 
-    Source: the order of ModelTC/NART art/modules/cuda_quant/src/op/eltwise.cu.
+    Source: the epilogue of ModelTC/NART art/modules/cuda_quant/include/art/cuda_quant/conv/turing_indirect_conv_help.cuh.
 
-    >>> sum_float32(1, 1 << 23, 24, 2, 1 << 23, 23)      # 0.5 + 2.0: a tie, to even
-    2
+    >>> scale_float32_biased(2**24 + 1, 1, 1 << 23, 23), scale_float32(2**24 + 2, 1 << 23, 23)
+    (16777216, 16777218)
     """
-    shift = shift_a + (shift_b - shift_a) * (shift_b > shift_a)
-    aligned_a = round_to_float32(a * mantissa_a) << (shift - shift_a)
-    aligned_b = round_to_float32(b * mantissa_b) << (shift - shift_b)
-    return shift_half_even(round_to_float32(aligned_a + aligned_b), shift)
+    total = round_to_float32(round_to_float32(accumulator) + bias)
+    return shift_half_even(round_to_float32(total * mantissa), shift)
 
 
 def doubling_high_multiply(a: Integer, multiplier: Integer) -> Integer:
@@ -234,13 +222,13 @@ def scale_double_rounding(accumulator: Integer, multiplier: Integer, shift: Inte
 
 
 def scale_single_rounding(accumulator: Integer, multiplier: Integer, shift: Integer) -> Integer:
-    """Return the accumulator times a Q31 multiplier, rounded once, equation (12).
+    """Return the accumulator times an integer multiplier, rounded once, equation (12).
 
         q = shift_half_up(accumulator * multiplier, shift)
 
     Args:
-        accumulator: int32.
-        multiplier: in [2**30, 2**31), or 0.
+        accumulator: int32; or wider, if |accumulator| * multiplier < 2**62.
+        multiplier: in [0, 2**31), of as many bits as the target has.
         shift: in [1, 62].
 
     Source: MultiplyByQuantizedMultiplier (TFLITE_SINGLE_ROUNDING), tensorflow/lite/kernels/internal/common.h.
@@ -251,42 +239,48 @@ def scale_single_rounding(accumulator: Integer, multiplier: Integer, shift: Inte
     return shift_half_up(accumulator * multiplier, shift)
 
 
-def sum_double_rounding(
-    a: Integer,
-    multiplier_a: Integer,
-    shift_a: Integer,
-    b: Integer,
-    multiplier_b: Integer,
-    shift_b: Integer,
-    multiplier: Integer,
-    shift: Integer,
-    left_shift: Integer,
-) -> Integer:
-    """Return a sum of two scaled integers in Q31 arithmetic, equation (13).
+def scale_power_half_up(accumulator: Integer, power: Integer, shift: Integer) -> Integer:
+    """Return the accumulator times a power of two, ties toward +infinity, equation (16) with (2).
 
-        q = scale(scale(a * 2**left_shift, M_a) + scale(b * 2**left_shift, M_b), M)
-
-    with `scale` of equation (11); the left shift keeps fraction bits until the last rounding.
+        q = round(accumulator * power / 2**shift)
 
     Args:
-        a: zero-point-removed code, |a| * 2**left_shift < 2**30; b alike.
-        multiplier_a: in [2**30, 2**31) or 0, with M_a = s_a / (2 * max(s_a, s_b)); b alike.
-        shift_a: in [31, 62], so that M_a < 1.
-        b: see a.
-        multiplier_b: see multiplier_a.
-        shift_b: see shift_a.
-        multiplier: M = 2 * max(s_a, s_b) / (2**left_shift * s_y).
-        shift: in [31, 62].
-        left_shift: 20 for 8-bit codes.
+        accumulator: any; |accumulator| * power < 2**62.
+        power: 2**left, a shift to the left that loses nothing.
+        shift: in [0, 62], to the right.
 
-    Source: AddElementwise, tensorflow/lite/kernels/internal/reference/integer_ops/add.h.
+    Source: DPU_ROUND, Xilinx/Vitis-AI vai_q_pytorch/include/cpu/nndct_fix_kernels_cpu.h (method 2).
 
-    >>> sum_double_rounding(3, 1 << 30, 31, 4, 1 << 30, 31, 1 << 30, 49, 20)
-    7
+    >>> [scale_power_half_up(x, 1, 1) for x in (-5, 5)]
+    [-2, 3]
     """
-    scaled_a = scale_double_rounding(a << left_shift, multiplier_a, shift_a)
-    scaled_b = scale_double_rounding(b << left_shift, multiplier_b, shift_b)
-    return scale_double_rounding(scaled_a + scaled_b, multiplier, shift)
+    return shift_half_up(accumulator * power, shift)
+
+
+def scale_power_half_away(accumulator: Integer, power: Integer, shift: Integer) -> Integer:
+    """Return the accumulator times a power of two, ties away from zero, equation (16) with (3).
+
+    Arguments are those of `scale_power_half_up`.
+
+    Source: Ristretto rounds by C's `round`, pmgysel/caffe src/caffe/ristretto/layers/base_ristretto_layer.cpp.
+
+    >>> [scale_power_half_away(x, 1, 1) for x in (-5, 5)]
+    [-3, 3]
+    """
+    return shift_half_away(accumulator * power, shift)
+
+
+def scale_power_half_even(accumulator: Integer, power: Integer, shift: Integer) -> Integer:
+    """Return the accumulator times a power of two, ties to even, equation (16) with (4).
+
+    Arguments are those of `scale_power_half_up`.
+
+    Source: esp-ppq quantizes for the ESP32-P4 with ROUND_HALF_EVEN, esp_ppq/quantization/quantizer/EspdlQuantizer.py.
+
+    >>> [scale_power_half_even(x, 1, 1) for x in (-5, 5)]
+    [-2, 2]
+    """
+    return shift_half_even(accumulator * power, shift)
 
 
 def divide_half_up(numerator: Integer, denominator: Integer) -> Integer:

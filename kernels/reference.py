@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intlower.kernels import numerics
+from intlower.kernels import numerics, numerics_sums
+from intlower.kernels.reference_half import HALF_REFERENCES
+from intlower.kernels.reference_log import LOG_REFERENCES
 from intlower.kernels.reference_movement import (
     concat,
     max_pool,
@@ -36,6 +38,35 @@ SCALE_RULES: dict[Requantize, Callable[[Any, Any, Any], Any]] = {
     Requantize.F32EVEN: numerics.scale_float32,
     Requantize.MUL31DOUBLE: numerics.scale_double_rounding,
     Requantize.MUL31SINGLE: numerics.scale_single_rounding,
+    Requantize.F32BIAS: numerics.scale_float32,  # where there is no bias
+    Requantize.POWERUP: numerics.scale_power_half_up,
+    Requantize.POWERAWAY: numerics.scale_power_half_away,
+    Requantize.POWEREVEN: numerics.scale_power_half_even,
+}
+
+# The rule of each sum: (a, b, multipliers, shifts, left shift) -> integer.
+SUM_RULES: dict[Requantize, Callable[[Any, Any, Any, Any, int], Any]] = {
+    Requantize.F32EVEN: lambda a, b, m, s, _: numerics_sums.sum_float32(
+        a, m[0], s[0], b, m[1], s[1]
+    ),
+    Requantize.F32BIAS: lambda a, b, m, s, _: numerics_sums.sum_float32(
+        a, m[0], s[0], b, m[1], s[1]
+    ),
+    Requantize.MUL31DOUBLE: lambda a, b, m, s, left: numerics_sums.sum_double_rounding(
+        a, m[0], s[0], b, m[1], s[1], m[2], s[2], left
+    ),
+    Requantize.MUL31SINGLE: lambda a, b, m, s, _: numerics_sums.sum_single_rounding(
+        a, m[0], s[0], b, m[1], s[1], s[2]
+    ),
+    Requantize.POWERUP: lambda a, b, m, s, _: numerics_sums.sum_power_half_up(
+        a, m[0], b, m[1], s[0]
+    ),
+    Requantize.POWERAWAY: lambda a, b, m, s, _: numerics_sums.sum_power_half_away(
+        a, m[0], b, m[1], s[0]
+    ),
+    Requantize.POWEREVEN: lambda a, b, m, s, _: numerics_sums.sum_power_half_even(
+        a, m[0], b, m[1], s[0]
+    ),
 }
 
 
@@ -79,7 +110,7 @@ def conv2d(
         key: names the element types and the scaling rule.
         codes: [N, C, H, W].
         weights: [O, C/groups, kh, kw].
-        bias: int32 [O], in units of input scale times weight scale.
+        bias: int32 [O], in units of input scale times weight scale; int64 where sums need 64 bits.
         multiplier: int32 [O].
         shift: int32 [O], in [1, 62].
         minimum: int32 [O], least output code: the grid's, or that of the activation's lower bound.
@@ -182,15 +213,15 @@ def add(
     minimum: int,
     maximum: int,
 ) -> Codes:
-    """Return the sum of two tensors with scales of their own, equation (9) or (13).
+    """Return the sum of two tensors with scales of their own, equation (9), (13), (17) or (18).
 
     Args:
         key: names the element type and the rule.
         a: any shape; b the same.
         b: see a.
-        multiplier: of a and b (F32EVEN), and of the sum (MUL31DOUBLE).
-        shift: alike.
-        left_shift: fraction bits kept until the last rounding; 0 for F32EVEN.
+        multiplier: of a and b, and of the sum for MUL31DOUBLE; powers of two for the POWER rules.
+        shift: alike; of a, b and the sum for MUL31SINGLE, of the sum alone for the POWER rules.
+        left_shift: fraction bits kept until the last rounding, MUL31DOUBLE; else 0.
         input_zero_points: codes of real 0 in a and in b.
         output_zero_point: code of real 0 in the output.
         minimum: least output code.
@@ -198,20 +229,8 @@ def add(
     """
     x = a.astype(np.int64) - input_zero_points[0]
     y = b.astype(np.int64) - input_zero_points[1]
-    if key.requantize is Requantize.F32EVEN:
-        total = numerics.sum_float32(x, multiplier[0], shift[0], y, multiplier[1], shift[1])
-    else:
-        total = numerics.sum_double_rounding(
-            x,
-            multiplier[0],
-            shift[0],
-            y,
-            multiplier[1],
-            shift[1],
-            multiplier[2],
-            shift[2],
-            left_shift,
-        )
+    assert key.requantize is not None  # the key proves it
+    total = SUM_RULES[key.requantize](x, y, multiplier, shift, left_shift)
     return stored(key.output, total + output_zero_point, minimum, maximum)
 
 
@@ -318,9 +337,14 @@ def _requantized(
         return array.astype(np.int64).reshape(shape)
 
     assert key.requantize is not None  # the key proves it
-    scaled = SCALE_RULES[key.requantize](
-        accumulator + per_channel(bias), per_channel(multiplier), per_channel(shift)
-    )
+    if key.requantize is Requantize.F32BIAS:
+        scaled = numerics.scale_float32_biased(
+            accumulator, per_channel(bias), per_channel(multiplier), per_channel(shift)
+        )
+    else:
+        scaled = SCALE_RULES[key.requantize](
+            accumulator + per_channel(bias), per_channel(multiplier), per_channel(shift)
+        )
     return stored(
         key.output, scaled + output_zero_point, per_channel(minimum), per_channel(maximum)
     )
@@ -338,4 +362,6 @@ _REFERENCES: dict[str, Callable[..., Codes]] = {
     "slice": slice_,
     "reshape": reshape,
     "softmax": softmax,
+    **LOG_REFERENCES,
+    **HALF_REFERENCES,
 }

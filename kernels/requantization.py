@@ -13,8 +13,20 @@ from typing import Any
 import numpy as np
 
 from intlower.kernels.compiled import part
-from intlower.kernels.jitable import scale_single_rounding
-from intlower.kernels.table import F32EVEN, MUL31DOUBLE
+from intlower.kernels.jitable import (
+    scale_power_half_away,
+    scale_power_half_even,
+    scale_power_half_up,
+    scale_single_rounding,
+)
+from intlower.kernels.table import (
+    F32BIAS,
+    F32EVEN,
+    MUL31DOUBLE,
+    MUL31SINGLE,
+    POWERAWAY,
+    POWERUP,
+)
 
 Array = Any
 
@@ -51,6 +63,28 @@ def scale_float(accumulator: Any, scale: Any, low: Any, high: Any) -> Any:
     clamp to integers may stand before the last rounding, which is monotonic.
     """
     return round_half_even(clamp_float(np.float32(accumulator) * scale, low, high))
+
+
+@part
+def scale_float_biased(accumulator: Any, bias: Any, scale: Any, low: Any, high: Any) -> Any:
+    """Return equation (15) in the float unit, limited to [low, high]; see `scale_float`."""
+    total = np.float32(accumulator) + np.float32(bias)
+    return round_half_even(clamp_float(total * scale, low, high))
+
+
+@part
+def scale_power(
+    rule: Any, accumulator: Any, power: Any, shift: Any, low: Any, high: Any
+) -> Any:
+    """Return equation (16) under one of the POWER rules, limited to [low, high]."""
+    a, p, n = np.int64(accumulator), np.int64(power), np.int64(shift)
+    if rule == POWERUP:
+        scaled = scale_power_half_up(a, p, n)
+    elif rule == POWERAWAY:
+        scaled = scale_power_half_away(a, p, n)
+    else:
+        scaled = scale_power_half_even(a, p, n)
+    return np.int32(clamp_integer(scaled, np.int64(low), np.int64(high)))
 
 
 @part
@@ -129,6 +163,19 @@ def requantize_channels(
             output[o + i] = code + zero
         return
     m, n = np.uint64(multiplier), np.uint64(shift)
+    if rule == F32BIAS:
+        s, lf, hf = np.uint64(scale), np.uint64(low_float), np.uint64(high_float)
+        for c in range(channels):
+            i = np.uint64(c)
+            code = scale_float_biased(
+                accumulators[a + i],
+                integers[m + i],
+                floats[s + i],
+                floats[lf + i],
+                floats[hf + i],
+            )
+            output[o + i] = code + zero
+        return
     li, hi = np.uint64(low), np.uint64(high)
     if rule == MUL31DOUBLE:
         for c in range(channels):
@@ -142,9 +189,22 @@ def requantize_channels(
             )
             output[o + i] = code + zero
         return
+    if rule == MUL31SINGLE:
+        for c in range(channels):
+            i = np.uint64(c)
+            code = scale_single(
+                accumulators[a + i],
+                integers[m + i],
+                integers[n + i],
+                integers[li + i],
+                integers[hi + i],
+            )
+            output[o + i] = code + zero
+        return
     for c in range(channels):
         i = np.uint64(c)
-        code = scale_single(
+        code = scale_power(
+            rule,
             accumulators[a + i],
             integers[m + i],
             integers[n + i],
@@ -172,7 +232,7 @@ def requantize_uniform(
     """Write the codes of one pixel whose channels share a scale; arguments are the numbers themselves."""
     zero, least, greatest = np.int32(zero_point), np.int32(low), np.int32(high)
     a, o = np.uint64(start), np.uint64(target)
-    if rule == F32EVEN:
+    if rule in (F32EVEN, F32BIAS):
         least_float, greatest_float = np.float32(low), np.float32(high)
         for c in range(channels):
             i = np.uint64(c)
@@ -183,8 +243,13 @@ def requantize_uniform(
             i = np.uint64(c)
             code = scale_doubled(accumulators[a + i], multiplier, shift, least, greatest)
             output[o + i] = code + zero
-    else:
+    elif rule == MUL31SINGLE:
         for c in range(channels):
             i = np.uint64(c)
             code = scale_single(accumulators[a + i], multiplier, shift, least, greatest)
+            output[o + i] = code + zero
+    else:
+        for c in range(channels):
+            i = np.uint64(c)
+            code = scale_power(rule, accumulators[a + i], multiplier, shift, least, greatest)
             output[o + i] = code + zero

@@ -6,6 +6,8 @@ import enum
 import re
 from dataclasses import dataclass, replace
 
+from intlower.kernels.half_rule import RULE_PATTERN, HalfRule
+
 
 class ElementType(enum.Enum):
     """The storage type of a code; the value is the short form used in kernel names."""
@@ -15,6 +17,7 @@ class ElementType(enum.Enum):
     INT16 = "s16"
     UINT16 = "u16"
     INT32 = "s32"
+    FLOAT16 = "f16"
 
     @property
     def dtype_name(self) -> str:
@@ -27,11 +30,16 @@ class ElementType(enum.Enum):
 
     @property
     def limits(self) -> tuple[int, int]:
-        """The least and the greatest value that the type stores.
+        """The least and the greatest integer that the type stores.
+
+        Raises:
+            TypeError: it stores no integers.
 
         >>> ElementType.INT8.limits
         (-128, 127)
         """
+        if self is ElementType.FLOAT16:
+            raise TypeError("float16 codes are not integers")
         bits = int(self.value[1:])
         return (
             (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
@@ -48,13 +56,31 @@ class Requantize(enum.Enum):
     ============  ==========================================================  ==========
     F32EVEN       one IEEE single-precision multiply, ties to even            (8), (9)
     MUL31DOUBLE   Q31 multiplier, two roundings (gemmlowp)                    (11), (13)
-    MUL31SINGLE   Q31 multiplier, one rounding, ties up                       (12), (13)
+    MUL31SINGLE   multiplier of up to 31 bits, one rounding, ties up          (12), (17)
+    F32BIAS       as F32EVEN, the bias added in single precision              (15), (9)
+    POWERUP       power of two, ties up                                       (16), (18)
+    POWERAWAY     power of two, ties away from zero                           (16), (18)
+    POWEREVEN     power of two, ties to even                                  (16), (18)
     ============  ==========================================================  ==========
     """
 
     F32EVEN = "f32even"
     MUL31DOUBLE = "mul31double"
     MUL31SINGLE = "mul31single"
+    F32BIAS = "f32bias"
+    POWERUP = "powerup"
+    POWERAWAY = "poweraway"
+    POWEREVEN = "powereven"
+
+    @property
+    def single_precision(self) -> bool:
+        """Whether it scales by a float32."""
+        return self in (Requantize.F32EVEN, Requantize.F32BIAS)
+
+    @property
+    def power_of_two(self) -> bool:
+        """Whether it scales by powers of two only."""
+        return self in (Requantize.POWERUP, Requantize.POWERAWAY, Requantize.POWEREVEN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +93,9 @@ class OperatorSchema:
         attributes: names of the integer attributes.
         weighted: whether the kernel name carries a weight type.
         requantized: whether the kernel name carries a requantization and an output type.
+        converts: whether it carries an output type without a requantization, which its constants state.
+        half: whether the kernel name carries a half-precision rule.
+        moves_floats: whether float16 codes may go through it, although it is no half-precision operator.
     """
 
     inputs: int | None = 1
@@ -74,11 +103,17 @@ class OperatorSchema:
     attributes: tuple[str, ...] = ()
     weighted: bool = False
     requantized: bool = False
+    half: bool = False
+    converts: bool = False
+    moves_floats: bool = False
 
 
 _PER_CHANNEL = ("weights", "bias", "multiplier", "shift", "minimum", "maximum")
 _ZERO_POINTS = ("input_zero_point", "weight_zero_point", "output_zero_point")
 _WINDOW = ("kernel_shape", "strides", "pads")
+_LIMITS = ("minimum", "maximum")
+_LOG_PRODUCTS = ("weights", "bias_low", "bias_high", "mantissas", *_LIMITS)
+_LOG_READ_OUT = ("product_shift", "mantissa", "shift")
 
 # Every operator of the integer program. `reference.py` documents each argument's layout and range.
 OPERATORS: dict[str, OperatorSchema] = {
@@ -121,16 +156,61 @@ OPERATORS: dict[str, OperatorSchema] = {
         requantized=True,
     ),
     "max_pool": OperatorSchema(attributes=(*_WINDOW, "dilations")),
-    "concat": OperatorSchema(inputs=None, attributes=("axis",)),
+    "concat": OperatorSchema(inputs=None, attributes=("axis",), moves_floats=True),
     "pad": OperatorSchema(attributes=("pads", "value")),
-    "slice": OperatorSchema(attributes=("starts", "ends", "axes", "steps")),
-    "reshape": OperatorSchema(attributes=("shape",)),
+    "slice": OperatorSchema(attributes=("starts", "ends", "axes", "steps"), moves_floats=True),
+    "reshape": OperatorSchema(attributes=("shape",), moves_floats=True),
     "softmax": OperatorSchema(constants=("table",), attributes=("axis", "maximum")),
+    # Logarithmic codes and linear numbers, `reference_log.py` and `numerics_log.py`.
+    "log_conv2d": OperatorSchema(
+        constants=_LOG_PRODUCTS,
+        attributes=("strides", "pads", "dilations", "groups", *_LOG_READ_OUT),
+        weighted=True,
+        converts=True,
+    ),
+    "log_gemm": OperatorSchema(
+        constants=_LOG_PRODUCTS, attributes=_LOG_READ_OUT, weighted=True, converts=True
+    ),
+    "log_encode": OperatorSchema(
+        constants=("thresholds",), attributes=("negative_threshold",), converts=True
+    ),
+    "log_decode": OperatorSchema(constants=("levels",), converts=True),
+    "linear_add": OperatorSchema(inputs=2, attributes=_LIMITS),
+    "linear_average_pool": OperatorSchema(
+        constants=("counts",), attributes=(*_WINDOW, *_LIMITS)
+    ),
+    "linear_clamp": OperatorSchema(attributes=_LIMITS),
+    # Half precision: `reference_half.py` documents each.
+    "half_conv2d": OperatorSchema(
+        constants=("weights", "bias", *_LIMITS),
+        attributes=("strides", "pads", "dilations", "groups"),
+        weighted=True,
+        half=True,
+    ),
+    "half_gemm": OperatorSchema(
+        constants=("weights", "bias", *_LIMITS), weighted=True, half=True
+    ),
+    "half_add": OperatorSchema(inputs=2, constants=_LIMITS, half=True),
+    "half_average_pool": OperatorSchema(
+        constants=("count", *_LIMITS), attributes=_WINDOW, half=True
+    ),
+    "half_max_pool": OperatorSchema(attributes=(*_WINDOW, "dilations"), half=True),
+    "half_clip": OperatorSchema(constants=_LIMITS, half=True),
+    "half_pad": OperatorSchema(constants=("value",), attributes=("pads",), half=True),
+    "half_dequantize": OperatorSchema(
+        constants=("multiplier", "shift", *_LIMITS), half=True, converts=True
+    ),
+    "half_quantize": OperatorSchema(
+        attributes=("multiplier", "shift", "output_zero_point", *_LIMITS),
+        half=True,
+        converts=True,
+    ),
 }
 
 _NAME = re.compile(
-    r"(?P<operator>[a-z0-9_]+?)(?P<types>(?:_[su](?:8|16|32)c?)+)"
-    r"(?:__(?P<requantize>f32even|mul31double|mul31single))?(?:__(?P<variant>[a-z0-9]+))?"
+    r"(?P<operator>[a-z0-9_]+?)(?P<types>(?:_(?:[su](?:8|16|32)|f16)c?)+)"
+    r"(?:__(?P<requantize>" + "|".join(rule.value for rule in Requantize) + r"))?"
+    rf"(?:__(?P<half>{RULE_PATTERN}))?(?:__(?P<variant>[a-z0-9]+))?"
 )
 
 
@@ -154,6 +234,7 @@ class KernelKey:
     per_channel: bool = False
     output: ElementType
     requantize: Requantize | None = None
+    half: HalfRule | None = None
     variant: str = ""
 
     def __post_init__(self) -> None:
@@ -168,19 +249,32 @@ class KernelKey:
             raise ValueError(
                 f"{self.operator}: a requantization is given exactly where it has one"
             )
-        if not schema.requantized and self.output is not self.activation:
+        if schema.half != (self.half is not None):
+            raise ValueError(
+                f"{self.operator}: a half-precision rule is given exactly where it has one"
+            )
+        if not self._names_output and self.output is not self.activation:
             raise ValueError(f"{self.operator} keeps its element type")
+        floats = ElementType.FLOAT16 in (self.activation, self.weight, self.output)
+        if floats and not (schema.half or schema.moves_floats):
+            raise ValueError(f"{self.operator} has no arithmetic on float16")
 
     def __str__(self) -> str:
         parts = [self.operator, self.activation.value]
         if self.weight is not None:
             parts.append(self.weight.value + ("c" if self.per_channel else ""))
-        if self.requantize is not None:
+        if self._names_output:
             parts.append(self.output.value)
         name = "_".join(parts)
         if self.requantize is not None:
             name += f"__{self.requantize.value}"
+        if self.half is not None:
+            name += f"__{self.half}"
         return f"{name}__{self.variant}" if self.variant else name
+
+    @property
+    def _names_output(self) -> bool:
+        return self.schema.requantized or self.schema.converts
 
     @property
     def schema(self) -> OperatorSchema:
@@ -203,7 +297,7 @@ class KernelKey:
             raise ValueError(f"not a kernel name: {name!r}")
         types = match["types"].lstrip("_").split("_")
         schema = OPERATORS.get(match["operator"])
-        expected = 1 if schema is None else 1 + schema.weighted + schema.requantized
+        expected = 1 if schema is None else _types_in_name(schema)
         if schema is None or len(types) != expected:
             raise ValueError(f"not a kernel name: {name!r}")
         weight = types[1] if schema.weighted else None
@@ -214,5 +308,10 @@ class KernelKey:
             per_channel=weight is not None and weight.endswith("c"),
             output=ElementType(types[-1]),
             requantize=None if match["requantize"] is None else Requantize(match["requantize"]),
+            half=None if match["half"] is None else HalfRule.parse(match["half"]),
             variant=match["variant"] or "",
         )
+
+
+def _types_in_name(schema: OperatorSchema) -> int:
+    return 1 + schema.weighted + (schema.requantized or schema.converts)

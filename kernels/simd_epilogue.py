@@ -295,7 +295,8 @@ class _Block:
                 ir.VectorType(WORD, lanes),
             )
             result = builder.add(rule(builder, value, *numbers), zero)
-            codes = builder.trunc(result, ir.VectorType(self.code, lanes))
+            vector = ir.VectorType(self.code, lanes)
+            codes = builder.trunc(result, vector) if self.code.width < 32 else result
             target = advance(
                 builder,
                 self.output,

@@ -19,7 +19,27 @@ from __future__ import annotations
     COPY,
     FILL,
     SOFTMAX,
-) = range(10)
+    LOG_DENSE,
+    LOG_DEPTHWISE,
+    LOG_ENCODE,
+    LINEAR_ADD,
+    LINEAR_AVERAGE_POOL,
+    LINEAR_CLAMP,
+    WIDE,
+) = range(17)
+
+# Opcodes of half precision.
+(
+    WIDEN,
+    HALF_DENSE,
+    HALF_DEPTHWISE,
+    HALF_AVERAGE_POOL,
+    HALF_ADD,
+    HALF_CLIP,
+    HALF_DEQUANTIZE,
+    HALF_QUANTIZE,
+    HALF_MAX_POOL,
+) = range(100, 109)
 
 # Columns that every kernel reads alike.
 (
@@ -27,12 +47,12 @@ from __future__ import annotations
     KERNEL,  # address of the entry
     INPUT,  # byte offset in the arena
     OUTPUT,  # byte offset in the arena
-    INPUT_BYTES,  # width of an input code: 1 or 2
+    INPUT_BYTES,  # width of an input code: 1, 2 or 4
     OUTPUT_BYTES,
     LENGTH,  # elements, for elementwise kernels
     SECOND_INPUT,  # ADD: byte offset in the arena
     RULE,  # index of the requantization in `RULES`
-    MULTIPLIER,  # byte offset of int32 constants
+    MULTIPLIER,  # byte offset of int32 constants; F32BIAS: of the biases that are added in single precision
     SHIFT,  # byte offset of int32 constants
     SCALE,  # byte offset of float32 constants: multiplier / 2**shift
     LOW,  # byte offset of int32 constants (DENSE, DEPTHWISE), else a number: minimum - zero point
@@ -74,18 +94,21 @@ from __future__ import annotations
     BLOCK_ROWS,  # DENSE, DEPTHWISE_PAIRS: output pixels that are worked on together
     PADDED_CHANNELS,  # output channels of one group, rounded up to whole vectors
     UNIFORM,  # AVERAGE_POOL: 1 where one scale serves every window
-    TABLE,  # LOOKUP, SOFTMAX: byte offset of constants
+    TABLE,  # LOOKUP, SOFTMAX, LOG_*: byte offset of constants; LINEAR_AVERAGE_POOL: of its counts
     OUTER,  # SOFTMAX: product of the dimensions before its axis
     INNER,  # SOFTMAX: product of those after it
-    VALUE,  # FILL: the code; COPY: what to XOR with each code; SOFTMAX: the code of 1
-) = range(55)
+    VALUE,  # FILL: the code; COPY: what to XOR with each code; SOFTMAX: the code of 1; LOG_ENCODE: negative threshold
+    MAGNITUDES,  # LOG_*: how many magnitudes a code can have
+    MANTISSA,  # LOG_DENSE, LOG_DEPTHWISE: of the read-out
+    READ_OUT_SHIFT,  # LOG_DENSE, LOG_DEPTHWISE
+) = range(58)
 
 # COPY: sizes, input strides and output strides (in elements) of six loops, outermost first.
 LOOPS = 6
-SIZES = 55
+SIZES = 58
 INPUT_STRIDES = SIZES + LOOPS
 OUTPUT_STRIDES = INPUT_STRIDES + LOOPS
-COLUMNS = 73
+COLUMNS = 76
 
 # Requantization rules, in column RULE.
-F32EVEN, MUL31DOUBLE, MUL31SINGLE = range(3)
+F32EVEN, MUL31DOUBLE, MUL31SINGLE, F32BIAS, POWERUP, POWERAWAY, POWEREVEN = range(7)

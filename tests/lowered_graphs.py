@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.backends.lowering import lower_uniform
-from intlower.backends.snpe import TARGET as SNPE
+from intlower.backends.snpe import TARGET as SNPE_FAMILY
 from intlower.backends.tensorrt import TARGET as TENSORRT
 from intlower.compiler.calibration import Range, calibrate
 from intlower.compiler.evaluate import evaluate
@@ -18,6 +18,8 @@ from intlower.compiler.program import Instruction, IntegerProgram, Origin
 from intlower.compiler.recipe import Recipe, WeightRounding
 from intlower.compiler.simulator import quantize_inputs, run_reference
 from intlower.compiler.spec import TargetSpec
+
+SNPE = SNPE_FAMILY.member("")
 
 SPECS = (TENSORRT.spec, SNPE.spec)
 ORIGIN = Origin(source_sha256="0" * 64, pipeline="()", calibration="none", seed=0)

@@ -135,7 +135,11 @@ class ProgramBuilder:
         """
         bits = max(bound, 1).bit_length()
         wild = self.draw(st.sampled_from([False, False, True]))
-        if self.requantize is Requantize.F32EVEN:
+        if self.requantize.power_of_two:
+            powers = self.generator.integers(0, 31 if wild else 3, count)
+            shift = self.generator.integers(0, 63 if wild else bits + 2, count)
+            return np.int64(1) << powers, shift
+        if self.requantize.single_precision:
             multiplier = self.generator.integers(1 << 23, 1 << 24, count)
             shift = self.generator.integers(16 + bits, 22 + bits, count)
             if wild:
@@ -149,7 +153,7 @@ class ProgramBuilder:
             shift = np.maximum(shift, bits)
         if wild:
             multiplier[self.generator.random(count) < 0.2] = 0
-            limit = 24 if self.requantize is Requantize.F32EVEN else 31
+            limit = 24 if self.requantize.single_precision else 31
             multiplier[self.generator.random(count) < 0.2] = (1 << limit) - 1
         return multiplier, np.minimum(shift, 62)
 
@@ -183,6 +187,9 @@ class ProgramBuilder:
         bound = reach * int(magnitudes.reshape(outputs, -1).sum(axis=1).max())
         room = min((1 << 31) - 1 - bound, max(bound, 1 << 10))
         bias = self.array(-room, room, (outputs,), "int32")
+        if self.requantize is Requantize.F32BIAS:  # single precision holds it
+            coarse = bias.array.astype(np.int64) >> 8 << 8
+            bias = Constant.of(coarse, np.int32)
         multiplier, shift = self.scale(bound + room, outputs)
         minimum, maximum = self.clamps(output, outputs)
         key = KernelKey(

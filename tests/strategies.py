@@ -13,7 +13,7 @@ from program_builder import EIGHT_BITS, Draw, ProgramBuilder, integers_like
 from intlower.compiler.constant import Constant
 from intlower.compiler.operators import AveragePool, Concat, Conv, MaxPool, Pad, Slice
 from intlower.compiler.program import IntegerProgram
-from intlower.kernels.signature import OPERATORS, ElementType, KernelKey, Requantize
+from intlower.kernels.signature import ElementType, KernelKey, Requantize
 
 FEATURE_OPERATORS = (
     "conv2d",
@@ -27,6 +27,8 @@ FEATURE_OPERATORS = (
     "reshape",
     "softmax",
 )
+# What this module draws; half precision and logarithmic codes have strategies of their own.
+UNIFORM_OPERATORS = (*FEATURE_OPERATORS, "gemm")
 
 
 class _Operators(ProgramBuilder):
@@ -80,10 +82,18 @@ class _Operators(ProgramBuilder):
             if tensor.shape == self.shape(x) and tensor.grid.element is activation
         ]
         zero_points = self.zero_point(activation), self.zero_point(activation)
-        if self.requantize is Requantize.F32EVEN:
+        if self.requantize.power_of_two:
+            multiplier: tuple[int, ...] = (1 << self.integer(0, 9), 1 << self.integer(0, 9))
+            shift: tuple[int, ...] = (self.integer(0, 12),)
+            left_shift = 0
+        elif self.requantize is Requantize.MUL31SINGLE:
+            multiplier = (self.integer(0, (1 << 31) - 1), self.integer(0, (1 << 31) - 1))
+            shift = (self.integer(0, 30), self.integer(0, 30), self.integer(0, 10))
+            left_shift = 0
+        elif self.requantize.single_precision:
             multiplier = tuple(self.integer(1 << 23, (1 << 24) - 1) for _ in range(2))
             base = self.integer(1, 48)
-            shift: tuple[int, ...] = (base + self.integer(0, 14), base + self.integer(0, 14))
+            shift = (base + self.integer(0, 14), base + self.integer(0, 14))
             if self.draw(st.booleans()):
                 shift = self.integer(21, 25), self.integer(21, 25)
             left_shift = 0
@@ -278,7 +288,7 @@ def instructions(
 ) -> IntegerProgram:
     """Programs around one instruction (a reshape may stand before it, so that the rank fits)."""
     builder = _Operators(draw, elements, requantizations)
-    name = operator or draw(st.sampled_from(sorted(OPERATORS)))
+    name = operator or draw(st.sampled_from(sorted(UNIFORM_OPERATORS)))
     _features(builder, 1 if name != "add" else 2, name, largest_side)
     builder.step(name, "input_0")
     return builder.build()
@@ -304,6 +314,24 @@ def programs(
             else [*FEATURE_OPERATORS, "conv2d", "gemm"]
         )
         builder.step(builder.draw(st.sampled_from(choices)), x)
+    return builder.build()
+
+
+@st.composite
+def fans(
+    draw: Draw,
+    elements: Sequence[ElementType] = EIGHT_BITS,
+    requantizations: Sequence[Requantize] = tuple(Requantize),
+    each: int = 3,
+) -> IntegerProgram:
+    """Programs in which every operator reads one small image, several times, each time with other numbers."""
+    builder = _Operators(draw, elements, requantizations)
+    builder.new_input(
+        (4, builder.integer(4, 6), builder.integer(4, 6)), builder.output_element()
+    )
+    for name in sorted(UNIFORM_OPERATORS):
+        for _ in range(each):
+            builder.step(name, "input_0")
     return builder.build()
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.backends.export.ascend import quoted
-from intlower.backends.export.format import real_biases, real_weights, refuse
+from intlower.backends.export.format import grid_of, real_biases, real_weights, refuse
 from intlower.backends.export.qdq import window_shares
 from intlower.compiler.program import Instruction, IntegerProgram, Tensor
 
@@ -229,7 +229,7 @@ def _activation(
     if "minimum" not in limits or instruction.kernel.operator == "softmax":
         return []
     low, high = np.atleast_1d(limits["minimum"]), np.atleast_1d(limits["maximum"])
-    grid = program.tensors[instruction.output].grid
+    grid = grid_of(program, instruction.output)
     if (
         (high >= grid.maximum).all()
         and (low <= grid.minimum).all()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from intlower.backends.export.qdq_graph import real_bias
 from intlower.compiler.errors import ExportError
-from intlower.compiler.grids import UniformGrid
+from intlower.compiler.grids import Grid, UniformGrid, uniform
 from intlower.compiler.operators import Shape
 from intlower.compiler.program import Instruction, IntegerProgram
 
@@ -38,6 +38,7 @@ class Format:
         commands: what to run next, for a program.
         notes: what the reader must know: what is a public fact, and what is not.
         characters: a regular expression of one character that names may hold; others are replaced, reversibly.
+        grids: the number systems that it has; a program with others is refused before `write`.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Format:
     commands: Callable[[IntegerProgram], tuple[str, ...]]
     notes: tuple[str, ...] = ()
     characters: str = field(default=ANY_NAME)
+    grids: tuple[type[Grid], ...] = (UniformGrid,)
 
 
 def refuse(format_name: str, where: str, what: str, hint: str) -> NoReturn:
@@ -65,19 +67,50 @@ def refuse(format_name: str, where: str, what: str, hint: str) -> NoReturn:
     raise ExportError(f"{format_name}: {where!r} {what}", hint)
 
 
+def require_grids(target_format: Format, program: IntegerProgram) -> None:
+    """Refuse a program with grids of a number system that a format does not have.
+
+    Raises:
+        ExportError: naming the first such tensor or node.
+    """
+    places: list[tuple[str, Grid | None]] = [
+        *((name, tensor.grid) for name, tensor in program.tensors.items()),
+        *((instruction.name, instruction.weight_grid) for instruction in program.instructions),
+    ]
+    for where, grid in places:
+        if grid is not None and not isinstance(grid, target_format.grids):
+            known = " and ".join(f"{system.kind} ones" for system in target_format.grids)
+            refuse(
+                target_format.name,
+                where,
+                f"is on a {grid.kind} grid, and the format has {known}",
+                "the format 'json' holds every program",
+            )
+
+
+def grid_of(program: IntegerProgram, name: str) -> UniformGrid:
+    """Return the grid of a tensor, where `require_grids` has let only uniform ones through."""
+    return uniform(program.tensors[name].grid, name)
+
+
+def weight_grid_of(instruction: Instruction) -> UniformGrid:
+    """Return the grid of an instruction's weights, where `require_grids` has let only uniform ones through."""
+    assert instruction.weight_grid is not None
+    return uniform(instruction.weight_grid, instruction.name)
+
+
 def weighted(program: IntegerProgram) -> Iterator[tuple[Instruction, UniformGrid, UniformGrid]]:
     """Yield every instruction with weights, with the grid of its input and that of its weights."""
     for instruction in program.instructions:
         if instruction.weight_grid is not None:
-            source = program.tensors[instruction.inputs[0]].grid
-            yield instruction, source, instruction.weight_grid
+            source = grid_of(program, instruction.inputs[0])
+            yield instruction, source, weight_grid_of(instruction)
 
 
 def weight_scales(instruction: Instruction) -> NDArray[np.float32]:
     """Return one scale for each output channel: float32 [O]."""
-    assert instruction.weight_grid is not None
     outputs = len(instruction.constants["bias"].array)
-    return np.broadcast_to(instruction.weight_grid.scale.array, (outputs,))
+    return np.broadcast_to(weight_grid_of(instruction).scale.array, (outputs,))
 
 
 def real_weights(instruction: Instruction) -> NDArray[np.float32]:
@@ -89,12 +122,12 @@ def real_weights(instruction: Instruction) -> NDArray[np.float32]:
 
 def real_biases(program: IntegerProgram, instruction: Instruction) -> NDArray[np.float32]:
     """Return the reals of an instruction's bias codes: float32 [O]."""
-    source = program.tensors[instruction.inputs[0]].grid.scale.array
+    source = grid_of(program, instruction.inputs[0]).scale.array
     scale = (source * weight_scales(instruction)).astype(np.float32)
     return real_bias(instruction.constants["bias"].array, scale)
 
 
-def bits_of(grid: UniformGrid) -> int:
+def bits_of(grid: Grid) -> int:
     """Return the width of a grid's storage type."""
     return 8 * grid.dtype.itemsize
 
@@ -105,9 +138,9 @@ def require_symmetric(format_name: str, program: IntegerProgram) -> None:
     Raises:
         ExportError: naming the first such tensor or node.
     """
-    for tensor in program.tensors.values():
-        if tensor.grid.zero_point != 0:
-            _refuse_zero_point(format_name, tensor.name, tensor.grid)
+    for name in program.tensors:
+        if grid_of(program, name).zero_point != 0:
+            _refuse_zero_point(format_name, name, grid_of(program, name))
     for instruction, _, grid in weighted(program):
         if grid.zero_point != 0:
             _refuse_zero_point(format_name, instruction.name, grid)
@@ -155,18 +188,18 @@ def require_per_tensor(format_name: str, program: IntegerProgram) -> None:
             )
 
 
-def power_of_two(format_name: str, where: str, grid: UniformGrid) -> int:
+def power_of_two(format_name: str, where: str, grid: Grid) -> int:
     """Return the position p of a grid with scale 2**-p.
 
     Raises:
         ExportError: the scale is no power of two, or there is one for each channel.
     """
     hint = "compile for a target whose scales are powers of two"
-    if grid.axis is not None:
+    if not grid.fits(()):
         refuse(format_name, where, "has a scale for each channel, and one is allowed", hint)
-    mantissa, exponent = math.frexp(float(grid.scale.array))
+    scale = uniform(grid, where).step
+    mantissa, exponent = math.frexp(scale)
     if mantissa != 0.5:
-        scale = float(grid.scale.array)
         refuse(format_name, where, f"has the scale {scale:.6g}, not a power of two", hint)
     return 1 - exponent
 

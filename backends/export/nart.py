@@ -15,9 +15,11 @@ from intlower.backends.export.format import (
     Files,
     Format,
     bits_of,
+    grid_of,
     json_bytes,
     model_bytes,
     require_bits,
+    weight_grid_of,
 )
 from intlower.compiler.grids import UniformGrid
 from intlower.compiler.program import Instruction, IntegerProgram
@@ -32,10 +34,10 @@ def qparams(program: IntegerProgram) -> dict[str, Any]:
         name, inputs = instruction.name, instruction.inputs
         for position, source in enumerate(inputs):
             key = f"{name}_bottom" if len(inputs) == 1 else f"{name}_bottom_{position}"
-            entries[key] = _parameters(program.tensors[source].grid)
-        entries[f"{name}_top"] = _parameters(program.tensors[instruction.output].grid)
+            entries[key] = _parameters(grid_of(program, source))
+        entries[f"{name}_top"] = _parameters(grid_of(program, instruction.output))
         if instruction.weight_grid is not None:
-            entries[f"{name}_param_1"] = _parameters(instruction.weight_grid)
+            entries[f"{name}_param_1"] = _parameters(weight_grid_of(instruction))
             entries[f"{name}_param_2"] = _bias_parameters(program, instruction)
     return entries
 
@@ -51,9 +53,8 @@ def _parameters(grid: UniformGrid) -> dict[str, Any]:
 
 
 def _bias_parameters(program: IntegerProgram, instruction: Instruction) -> dict[str, Any]:
-    assert instruction.weight_grid is not None
-    source = program.tensors[instruction.inputs[0]].grid.scale.array
-    product = (source * instruction.weight_grid.scale.array).astype(np.float32)
+    source = grid_of(program, instruction.inputs[0]).scale.array
+    product = (source * weight_grid_of(instruction).scale.array).astype(np.float32)
     return {
         "alpha": float(product) if product.ndim == 0 else [float(alpha) for alpha in product],
         "zero_point": 0.0,
@@ -65,8 +66,8 @@ def _bias_parameters(program: IntegerProgram, instruction: Instruction) -> dict[
 def _module(program: IntegerProgram) -> str:
     """Return NART's module: for asymmetric grids the CPU's, else the GPU's."""
     symmetric = all(
-        tensor.grid.zero_point == 0 and tensor.grid.element.limits[0] < 0
-        for tensor in program.tensors.values()
+        grid_of(program, name).zero_point == 0 and tensor.grid.element.limits[0] < 0
+        for name, tensor in program.tensors.items()
     )
     return "cuda_quant" if symmetric else "quant"
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from intlower.backends.export.qdq_graph import QdqGraph, to_unsigned
+from intlower.compiler.grids import uniform
 from intlower.compiler.program import Instruction, IntegerProgram, Tensor
 from intlower.kernels.signature import ElementType
 
@@ -188,7 +189,8 @@ def _write_output(
         return
     least, greatest = tensor.grid.element.limits
     low, high = bounds
-    rectifies = not writer.saturates and (low == tensor.grid.zero_point).all()
+    zero_point = uniform(tensor.grid, tensor.name).zero_point
+    rectifies = not writer.saturates and (low == zero_point).all()
     if (low <= least).all() and (high >= greatest).all() and not rectifies:
         writer.quantize(tensor, result)
         return
@@ -208,7 +210,7 @@ def _write_clamp(
     name: str,
 ) -> None:
     """Write a limit of reals to those of the codes low and high: Relu, Clip, or Max and Min where channels differ."""
-    grid = tensor.grid
+    grid = uniform(tensor.grid, tensor.name)
     if (low == grid.zero_point).all() and (high >= grid.element.limits[1]).all():
         writer.add("Relu", [source], clamped)
         return
@@ -253,13 +255,14 @@ def _write_weights(
 
     The bias is in units of input scale times weight scale, as QLinearConv takes it.
     """
-    grid = instruction.weight_grid
-    assert grid is not None  # the schema of weighted kernels proves it
+    assert instruction.weight_grid is not None  # the schema of weighted kernels proves it
+    grid = uniform(instruction.weight_grid, instruction.name)
+    source = uniform(program.tensors[instruction.inputs[0]].grid, instruction.inputs[0])
     outputs = len(instruction.constants["bias"].array)
     zero_point = np.array(grid.zero_point, grid.dtype)
     if grid.axis is not None:
         zero_point = np.full(outputs, zero_point)
-    bias_scale = program.tensors[instruction.inputs[0]].grid.scale.array * grid.scale.array
+    bias_scale = source.scale.array * grid.scale.array
     return [
         writer.dequantized_constant(
             f"{instruction.name}/weights",
@@ -284,7 +287,7 @@ def window_shares(program: IntegerProgram, instruction: Instruction) -> NDArray[
     source, target = program.tensors[instruction.inputs[0]], program.tensors[instruction.output]
     multiplier = instruction.constants["multiplier"].array.astype(np.float64)
     scale = np.ldexp(multiplier, -instruction.constants["shift"].array)
-    ratio = float(source.grid.scale.array) / float(target.grid.scale.array)
+    ratio = uniform(source.grid, source.name).step / uniform(target.grid, target.name).step
     kernel = instruction.attributes["kernel_shape"]
     assert isinstance(kernel, tuple)
     shares = scale * math.prod(kernel) / ratio

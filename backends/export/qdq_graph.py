@@ -10,6 +10,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from intlower.compiler.grids import uniform
 from intlower.compiler.program import Tensor
 
 
@@ -145,9 +146,10 @@ class QdqGraph:
     def _grid(self, tensor: Tensor) -> list[str]:
         """Return the names of the tensor's scale and zero point, stored once."""
         if tensor.name not in self._grids:
-            zero_point = np.array(tensor.grid.zero_point, tensor.grid.dtype)
+            grid = uniform(tensor.grid, tensor.name)
+            zero_point = np.array(grid.zero_point, grid.dtype)
             self._grids[tensor.name] = [
-                self.constant(f"{tensor.name}/scale", tensor.grid.scale.array),
+                self.constant(f"{tensor.name}/scale", grid.scale.array),
                 self.constant(
                     f"{tensor.name}/zero_point",
                     to_unsigned(zero_point) if self._unsigned else zero_point,

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable, Mapping
 
 from intlower.backends.export.format import Format, shortest
+from intlower.compiler.grids import UniformGrid
 from intlower.compiler.program import IntegerProgram, Tensor
 
 _WIDTH = 100
@@ -94,13 +95,21 @@ def _edge(tensor: Tensor, rule: str) -> str:
     layout = _LAYOUTS.get(len(tensor.shape), "row major")
     least, greatest = grid.real_limits
     facts = {
-        "dtype": f"{grid.element.dtype_name}, codes {grid.minimum}..{grid.maximum}",
+        "dtype": grid.element.dtype_name,
         "shape": f"{shape}, {layout}",
-        "scale": ", ".join(shortest(float(scale)) for scale in grid.scale.array.reshape(-1)),
-        "zero point": str(grid.zero_point),
         "range": f"{least:.6g} to {greatest:.6g}",
-        "rule": f"{rule}, rounding {grid.rounding.value}",
     }
+    if isinstance(grid, UniformGrid):
+        facts |= {
+            "dtype": f"{grid.element.dtype_name}, codes {grid.minimum}..{grid.maximum}",
+            "scale": ", ".join(
+                shortest(float(scale)) for scale in grid.scale.array.reshape(-1)
+            ),
+            "zero point": str(grid.zero_point),
+            "rule": f"{rule}, rounding {grid.rounding.value}",
+        }
+    else:
+        facts |= {key: str(value) for key, value in grid.document().items() if key != "dtype"}
     return "\n".join(
         [f"  {tensor.name}", *(f"    {key:<12}{value}" for key, value in facts.items())]
     )

@@ -17,7 +17,7 @@ from intlower.backends.export import (
     tensorrt,
     vitis,
 )
-from intlower.backends.export.format import Files, Format, json_bytes
+from intlower.backends.export.format import Files, Format, json_bytes, require_grids
 from intlower.backends.export.names import with_safe_names
 from intlower.backends.export.readme import readme
 from intlower.compiler.errors import ExportError
@@ -71,6 +71,7 @@ def export_files(program: IntegerProgram, format_name: str) -> Files:
         ExportError: there is no such format, or it cannot hold the program; the node or tensor is named.
     """
     target_format = find_format(format_name)
+    require_grids(target_format, program)
     safe = with_safe_names(program, target_format.characters)
     files = dict(target_format.write(safe.program))
     if safe.originals:

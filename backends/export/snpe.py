@@ -14,6 +14,7 @@ from intlower.backends.export.format import (
     Files,
     Format,
     bits_of,
+    grid_of,
     json_bytes,
     model_bytes,
     refuse,
@@ -125,7 +126,7 @@ def _item_2_0_0(name: str, grid: UniformGrid) -> dict[str, Any]:
 
 def _write(program: IntegerProgram) -> Files:
     require_bits(NAME, program, 8, 16)
-    activations = {name: tensor.grid for name, tensor in program.tensors.items()}
+    activations = {name: grid_of(program, name) for name in program.tensors}
     parameters = {}
     for instruction, _, grid in weighted(program):
         if grid.axis is not None and not _symmetric(grid):

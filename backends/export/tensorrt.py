@@ -70,7 +70,7 @@ def _write(program: IntegerProgram) -> Files:
                 f"has {tensor.grid.element.dtype_name} codes, and TensorRT takes int8",
                 "compile for a target with signed symmetric grids",
             )
-    scales = {name: float(t.grid.scale.array) for name, t in program.tensors.items()}
+    scales = {name: tensor.grid.step for name, tensor in program.tensors.items()}
     ranges = {name: scale * _GREATEST_CODE for name, scale in scales.items()}
     return {
         "model.qdq.onnx": model_bytes(to_qdq(program, float_bias=True)),

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.backends.lowering.encodings import Encodings
+from intlower.backends.lowering.scales import factor_of, integer_scale
 from intlower.compiler.constant import Constant
 from intlower.compiler.errors import UnsupportedByTarget
 from intlower.compiler.graph import Graph, Node
-from intlower.compiler.grids import UniformGrid
+from intlower.compiler.grids import UniformGrid, uniform
 from intlower.compiler.moments import ValueMoments
 from intlower.compiler.operators import Activation, Shape, activation_bounds
 from intlower.compiler.program import Attribute, HostStep, Instruction, Tensor
@@ -54,7 +55,7 @@ class ProgramBuilder:
 
     def grid(self, name: str) -> UniformGrid:
         """Return the grid of a tensor that exists."""
-        return self.tensors[name].grid
+        return uniform(self.tensors[name].grid, name)
 
     def shape(self, name: str) -> Shape:
         """Return the shape of a tensor that exists."""
@@ -101,7 +102,26 @@ class ProgramBuilder:
         )
         return low, high
 
-    def _rule(self, operator: str) -> Requantize:
+    def scale(
+        self, operator: str, numerator: tuple[float, ...], denominator: float, where: str
+    ) -> tuple[int, int]:
+        """Return the (multiplier, shift) of a product of scales over a scale, under the rule of an integer operator.
+
+        Raises:
+            ScaleOutOfRange: the target's factors do not reach it.
+        """
+        rule, bits = self.rule(operator), self.spec.multipliers
+        widths = {"add": bits.sum, "average_pool": bits.pool, "requantize": bits.rescale}
+        return integer_scale(
+            rule,
+            factor_of(rule, numerator, denominator),
+            where,
+            bits=widths.get(operator, bits.product),
+            truncate=bits.truncate,
+        )
+
+    def rule(self, operator: str) -> Requantize:
+        """Return how the target requantizes after an integer operator."""
         return self.spec.rescale if operator in _RESCALING else self.spec.requantize
 
     def emit(
@@ -125,7 +145,7 @@ class ProgramBuilder:
             weight=None if weight_grid is None else weight_grid.element,
             per_channel=per_channel,
             output=self.grid(output).element,
-            requantize=self._rule(operator) if schema.requantized else None,
+            requantize=self.rule(operator) if schema.requantized else None,
         )
         self.instructions.append(
             Instruction(

@@ -8,32 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.backends.lowering.builder import ProgramBuilder
-from intlower.backends.lowering.scales import (
-    align_float32_scales,
-    factor_of,
-    integer_scale,
-    prove_left_shift,
-)
-from intlower.compiler.errors import ScaleOutOfRange, UnsupportedByTarget
+from intlower.backends.lowering.scales import prove_left_shift
+from intlower.backends.lowering.sums import sum_scales
+from intlower.compiler.errors import UnsupportedByTarget
 from intlower.compiler.graph import Node
 from intlower.compiler.grids import UniformGrid
 from intlower.compiler.operators import Activation, Clip, Concat, Relu, Softmax, normalize_axis
 from intlower.compiler.program import HostStep
 from intlower.compiler.spec import SoftmaxRule
-from intlower.kernels.signature import Requantize
-
-# Fraction bits kept in a sum of 8-bit codes, equation (13); TFLite's choice for int8. Wider codes keep fewer.
-SUM_LEFT_SHIFT = 20
-
-# Codes less zero points, shifted left, stay below 2**30, equation (13).
-SUM_BITS = 29
 
 # Fraction bits of the softmax's table of exponentials: entries stay below 2**24 and sums below 2**53.
 SOFTMAX_FRACTION_BITS = 22
 
 
 def lower_add(builder: ProgramBuilder, node: Node) -> None:
-    """Emit `add` for two tensors of one shape, equation (9) or (13)."""
+    """Emit `add` for two tensors of one shape, equation (9), (13), (17) or (18)."""
     for name in node.inputs:
         if name not in builder.tensors or builder.shape(name) != builder.shape(node.inputs[0]):
             raise UnsupportedByTarget(
@@ -43,30 +32,7 @@ def lower_add(builder: ProgramBuilder, node: Node) -> None:
             )
     a, b = (builder.grid(name) for name in node.inputs)
     target = builder.define_value(node.output)
-    a_scale, b_scale, y_scale = (float(grid.scale.array) for grid in (a, b, target))
-    rule = builder.spec.requantize
-
-    def scale(numerator: float, denominator: float) -> tuple[int, int]:
-        return integer_scale(rule, factor_of(rule, (numerator,), denominator), node.name)
-
-    scales: tuple[tuple[int, int], ...]
-    if rule is Requantize.F32EVEN:
-        scales = align_float32_scales((scale(a_scale, y_scale), scale(b_scale, y_scale)))
-        left_shift = 0
-    else:
-        twice = 2 * max(a_scale, b_scale)
-        left_shift = min(SUM_LEFT_SHIFT, SUM_BITS - builder.spec.activations.bits)
-        scales = (
-            scale(a_scale, twice),
-            scale(b_scale, twice),
-            scale(twice, y_scale * (1 << left_shift)),
-        )
-        if scales[2][1] < 31:
-            raise ScaleOutOfRange(
-                f"{node.name}: the sum's scale is too small for its summands, in fixed point with "
-                f"{left_shift} fraction bits",
-                "the output's range is far below what the inputs can produce; check the calibration",
-            )
+    multiplier, shift, left_shift = sum_scales(builder, a.step, b.step, target.step, node.name)
     low, high = builder.activation_codes(node.activation, target)
     builder.emit(
         "add",
@@ -74,8 +40,8 @@ def lower_add(builder: ProgramBuilder, node: Node) -> None:
         inputs=node.inputs,
         output=node.output,
         attributes={
-            "multiplier": tuple(multiplier for multiplier, _ in scales),
-            "shift": tuple(shift for _, shift in scales),
+            "multiplier": multiplier,
+            "shift": shift,
             "left_shift": left_shift,
             "input_zero_points": (a.zero_point, b.zero_point),
             "output_zero_point": target.zero_point,
@@ -125,11 +91,9 @@ def requantize(
 ) -> None:
     """Emit `requantize` from one tensor to another that is defined already."""
     origin, target = builder.grid(source), builder.grid(output)
-    rule = builder.spec.rescale
-    factor = factor_of(rule, (float(origin.scale.array),), float(target.scale.array))
-    multiplier, shift = integer_scale(rule, factor, name)
+    multiplier, shift = builder.scale("requantize", (origin.step,), target.step, name)
     reach = max(abs(limit - origin.zero_point) for limit in origin.limits)
-    prove_left_shift(rule, reach, shift, name)
+    prove_left_shift(builder.rule("requantize"), reach, shift, name)
     low, high = builder.activation_codes(activation, target)
     builder.emit(
         "requantize",

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.backends.lowering.builder import ProgramBuilder
-from intlower.backends.lowering.scales import factor_of, integer_scale, prove_left_shift
+from intlower.backends.lowering.scales import prove_left_shift
 from intlower.compiler.graph import Node
 from intlower.compiler.operators import AveragePool, GlobalAveragePool, MaxPool, known
 
@@ -28,20 +28,15 @@ def lower_average_pool(builder: ProgramBuilder, node: Node) -> None:
     if (counts == counts[0, 0]).all():
         counts = counts[:1, :1]
     source, target = builder.grid(node.inputs[0]), builder.define_value(node.output)
-    rule = builder.spec.rescale
     scales = {
-        int(count): integer_scale(
-            rule,
-            factor_of(
-                rule, (float(source.scale.array),), float(target.scale.array) * int(count)
-            ),
-            node.name,
+        int(count): builder.scale(
+            "average_pool", (source.step,), target.step * int(count), node.name
         )
         for count in np.unique(counts)
     }
     reach = max(abs(limit - source.zero_point) for limit in source.limits)
     for count, (_, shift) in scales.items():
-        prove_left_shift(rule, reach * count, shift, node.name)
+        prove_left_shift(builder.rule("average_pool"), reach * count, shift, node.name)
     low, high = builder.activation_codes(node.activation, target)
     builder.emit(
         "average_pool",

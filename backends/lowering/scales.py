@@ -13,6 +13,9 @@ from intlower.kernels.signature import Requantize
 # The shifts that every rule of `numerics` accepts.
 LEAST_SHIFT, GREATEST_SHIFT = 1, 62
 
+# The shift to the left that equation (16) accepts.
+GREATEST_LEFT_SHIFT = 30
+
 # How far the shifts of two single-precision summands may lie apart, equation (9).
 GREATEST_SHIFT_DIFFERENCE = 14
 
@@ -23,7 +26,7 @@ def factor_of(rule: Requantize, numerator: tuple[float, ...], denominator: float
     F32EVEN: float32 products and a float32 quotient, each rounded, in this order (onnxruntime's QLinearConv).
     Others: float64 throughout (TFLite's QuantizeMultiplier takes a double).
     """
-    if rule is Requantize.F32EVEN:
+    if rule.single_precision:
         product = np.float32(1)
         for scale in numerator:
             product = np.float32(product * np.float32(scale))
@@ -31,17 +34,33 @@ def factor_of(rule: Requantize, numerator: tuple[float, ...], denominator: float
     return math.prod(numerator) / denominator
 
 
-def integer_scale(rule: Requantize, factor: float, where: str) -> tuple[int, int]:
+def integer_scale(
+    rule: Requantize,
+    factor: float,
+    where: str,
+    *,
+    bits: int = 31,
+    truncate: bool = False,
+) -> tuple[int, int]:
     """Return (multiplier, shift) of a positive real factor under a requantization rule.
 
+    Args:
+        rule: of the requantization.
+        factor: the ratio of scales.
+        where: for messages.
+        bits: of the multiplier, where the rule has an integer one; see `MultiplierSpec`.
+        truncate: whether its fraction is cut off.
+
     Raises:
-        ScaleOutOfRange: the factor is not finite and positive, or too large for the rule.
+        ScaleOutOfRange: the factor is not finite and positive, too large for the rule, or no power of two where it must be.
     """
     if not (math.isfinite(factor) and factor > 0):
         raise ScaleOutOfRange(f"{where}: a scale of {factor} cannot be multiplied by")
-    if rule is Requantize.F32EVEN:
+    if rule.single_precision:
         return _float32_scale(factor, where)
-    return _q31_scale(factor, where)
+    if rule.power_of_two:
+        return _power_scale(factor, where)
+    return _multiplier_scale(factor, where, bits, truncate)
 
 
 def _float32_scale(factor: float, where: str) -> tuple[int, int]:
@@ -58,16 +77,28 @@ def _float32_scale(factor: float, where: str) -> tuple[int, int]:
     return mantissa, shift
 
 
-def _q31_scale(factor: float, where: str) -> tuple[int, int]:
-    """Return TFLite's Q31 multiplier (ties away from zero) and the shift, equation (11).
+def _power_scale(factor: float, where: str) -> tuple[int, int]:
+    """Return 2**left and the shift to the right of a power of two, equation (16)."""
+    fraction, exponent = math.frexp(factor)
+    if fraction != 0.5:
+        raise ScaleOutOfRange(f"{where}: the ratio of scales {factor:.6g} is no power of two")
+    position = exponent - 1
+    if position > GREATEST_LEFT_SHIFT or -position > GREATEST_SHIFT:
+        raise _too_large(factor, where)
+    return 1 << max(position, 0), max(-position, 0)
 
-    Source: QuantizeMultiplier, tensorflow/lite/kernels/internal/quantization_util.cc.
+
+def _multiplier_scale(factor: float, where: str, bits: int, truncate: bool) -> tuple[int, int]:
+    """Return a multiplier of `bits` bits (the highest one set) and the shift, equations (11) and (12).
+
+    Sources: rounded, ties away from zero: QuantizeMultiplier, tensorflow/lite/kernels/internal/quantization_util.cc;
+    truncated: get_quant_scale_int32, ModelTC/NART art/modules/quant/include/art/quant/quant_helper.h.
     """
     fraction, exponent = math.frexp(factor)
-    multiplier = math.floor(fraction * (1 << 31) + 0.5)
-    if multiplier == 1 << 31:
-        multiplier, exponent = 1 << 30, exponent + 1
-    shift = 31 - exponent
+    multiplier = math.floor(fraction * (1 << bits) + (0.0 if truncate else 0.5))
+    if multiplier == 1 << bits:
+        multiplier, exponent = 1 << (bits - 1), exponent + 1
+    shift = bits - exponent
     if shift < LEAST_SHIFT:
         raise _too_large(factor, where)
     if shift > GREATEST_SHIFT:  # TFLite: an exponent below -31 multiplies by 0

@@ -11,8 +11,6 @@ from intlower.backends.lowering.builder import ProgramBuilder
 from intlower.backends.lowering.correction import corrected_bias
 from intlower.backends.lowering.rounding import round_weights
 from intlower.backends.lowering.scales import (
-    factor_of,
-    integer_scale,
     prove_left_shift,
     round_bias,
 )
@@ -23,6 +21,8 @@ from intlower.compiler.grids import UniformGrid
 from intlower.compiler.operators import Conv
 from intlower.compiler.program import Attribute
 from intlower.compiler.spec import TargetSpec
+from intlower.kernels.numerics import round_to_float32
+from intlower.kernels.signature import ElementType, Requantize
 
 
 def lower_weighted(builder: ProgramBuilder, node: Node) -> None:
@@ -52,16 +52,17 @@ def lower_weighted(builder: ProgramBuilder, node: Node) -> None:
     bias_codes = [
         round_bias(float(b / u), spec.bias_rounding) for b, u in zip(bias, unit, strict=True)
     ]
+    if spec.requantize is Requantize.F32BIAS:  # added in single precision: 24 significant bits
+        bias_codes = [int(round_to_float32(code)) for code in bias_codes]
     lowest, highest = accumulator_bounds(codes, weight_grid.zero_point, source, bias_codes)
     _prove_accumulator(builder, node, lowest, highest)
 
     target = builder.define_value(node.output)
     scales = _channel_scales(builder, node, source, weight_grid, target, outputs)
-    for channel, ((_, shift), least, greatest) in enumerate(
-        zip(scales, lowest, highest, strict=True)
-    ):
-        bound = max(-least, greatest)
+    bounds = [max(-least, greatest) for least, greatest in zip(lowest, highest, strict=True)]
+    for channel, ((_, shift), bound) in enumerate(zip(scales, bounds, strict=True)):
         prove_left_shift(spec.requantize, bound, shift, f"{node.name}, channel {channel}")
+    wide = max(bounds) > ElementType.INT32.limits[1]  # else 64-bit sums are 32-bit ones
     low, high = builder.channel_codes(node.activation, target, outputs)
     operator = node.operator
     window: dict[str, Attribute] = (
@@ -81,7 +82,7 @@ def lower_weighted(builder: ProgramBuilder, node: Node) -> None:
         output=node.output,
         constants={
             "weights": codes,
-            "bias": np.array(bias_codes, np.int32),
+            "bias": np.array(bias_codes, np.int64 if wide else np.int32),
             "multiplier": np.array([multiplier for multiplier, _ in scales], np.int32),
             "shift": np.array([shift for _, shift in scales], np.int32),
             "minimum": low,
@@ -180,13 +181,12 @@ def _channel_scales(
     target: UniformGrid,
     outputs: int,
 ) -> list[tuple[int, int]]:
-    rule = builder.spec.requantize
-    x_scale, y_scale = float(source.scale.array), float(target.scale.array)
     scales = np.broadcast_to(weight_grid.scale.array, (outputs,))
     return [
-        integer_scale(
-            rule,
-            factor_of(rule, (x_scale, float(w_scale)), y_scale),
+        builder.scale(
+            "conv2d",
+            (source.step, float(w_scale)),
+            target.step,
             f"{node.name}, channel {channel}",
         )
         for channel, w_scale in enumerate(scales)

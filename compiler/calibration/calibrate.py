@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.compiler.calibration.from_moments import ranges_from_moments
-from intlower.compiler.calibration.from_samples import Method, ranges_from_samples
+from intlower.compiler.calibration.from_samples import ranges_from_samples
 from intlower.compiler.calibration.from_synthetic import ranges_with_synthetic
 from intlower.compiler.calibration.input_model import estimate_input
+from intlower.compiler.calibration.methods.form import GridForm
+from intlower.compiler.calibration.methods.select import Method
 from intlower.compiler.calibration.ranges import Range, Ranges
 from intlower.compiler.errors import CalibrationError, CalibrationWarning
 from intlower.compiler.graph import Graph, Value
@@ -43,6 +45,7 @@ def calibrate(
     samples: Mapping[str, NDArray[Any]] | None = None,
     synthetic: Mapping[str, NDArray[Any]] | None = None,
     method: Method = Method.MIN_MAX,
+    form: GridForm | None = None,
     input_ranges: Mapping[str, tuple[float, float]] | None = None,
     seed: int = 0,
     noise: bool = True,
@@ -51,7 +54,8 @@ def calibrate(
     """Return a range for every value of a graph.
 
     1. Samples, where given, decide every range.
-    2. Otherwise the moments that batch norm left do; the inputs' ranges are those given, or what the first layer tells.
+    2. Otherwise the moments that batch norm left do, as mean +- 5 std, or by the method's rule for what is distributed so; the
+       inputs' ranges are those given, or what the first layer tells.
     3. Synthetic inputs, where given, are held together with 2 and reach every value.
     4. Else values that moments do not reach take their ranges from seeded noise, with a CalibrationWarning.
 
@@ -61,7 +65,8 @@ def calibrate(
         graph: batch norm folded, moments recorded.
         samples: for each graph input, [N, ...] float32, as the model takes it.
         synthetic: the same, made from the network; not used where there are samples.
-        method: how samples become ranges.
+        method: how ranges are taken from numbers.
+        form: of the target's grid, which some methods ask; None for 8 bits, symmetric.
         input_ranges: (least, greatest) of graph inputs, by name.
         seed: of the noise.
         noise: whether 4 is allowed.
@@ -74,7 +79,7 @@ def calibrate(
     given = _given_ranges(graph, input_ranges or {})
     if samples is not None:  # 1
         ranges = ranges_from_samples(
-            graph, samples, method, f"samples ({method.value})", progress
+            graph, samples, method, f"samples ({method.value})", progress, form
         )
         count = len(next(iter(samples.values())))
         summary = f"{count} samples, {method.value}"
@@ -83,16 +88,18 @@ def calibrate(
         value.name: given.get(value.name) or _estimated(graph, value) for value in graph.inputs
     }
     known = {name: found for name, found in inputs.items() if found is not None}
-    ranges = ranges_from_moments(graph, known)  # 2
+    modelled = method if synthetic is None else Method.MIN_MAX
+    ranges = ranges_from_moments(graph, known, modelled, form)  # 2
     if synthetic is not None:  # 3
-        ranges = ranges_with_synthetic(graph, synthetic, ranges, method, progress)
+        ranges = ranges_with_synthetic(graph, synthetic, ranges, method, progress, form)
         count = len(next(iter(synthetic.values())))
         summary = f"batch-norm moments and {count} synthetic inputs, {method.value}"
         return _calibration(graph, ranges, summary)
+    moments = "batch-norm moments" + ("" if method is Method.MIN_MAX else f" ({method.value})")
     missing = [name for name in graph.values if name not in ranges]
     if not missing:
         described = ", ".join(f"{name}: {found.source}" for name, found in known.items())
-        return _calibration(graph, ranges, f"batch-norm moments; {described}")
+        return _calibration(graph, ranges, f"{moments}; {described}")
     unknown = (
         f"{len(missing)} of {len(graph.values)} values have no batch-norm statistics (first: "
         f"{missing[0]!r})"
@@ -111,7 +118,7 @@ def calibrate(
     )
     random = noise_inputs(graph, known, NOISE_SAMPLES, seed)
     seen = ranges_from_samples(graph, random, Method.MIN_MAX, "random noise", progress)
-    summary = f"batch-norm moments, and random noise for {len(missing)} values"
+    summary = f"{moments}, and random noise for {len(missing)} values"
     return _calibration(graph, {**seen, **ranges}, summary)
 
 

@@ -6,7 +6,17 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
+from intlower.compiler.calibration.final import final_values
+from intlower.compiler.calibration.methods.form import GridForm
+from intlower.compiler.calibration.methods.select import Method, limits
+from intlower.compiler.calibration.modelled import (
+    DEVIATIONS,
+    LimitedNormals,
+    deviations,
+    modelled_summary,
+)
 from intlower.compiler.calibration.ranges import Range
 from intlower.compiler.graph import Graph, Node
 from intlower.compiler.moments import ValueMoments, propagate_moments
@@ -28,10 +38,6 @@ from intlower.compiler.operators import (
     known,
 )
 
-# Half width of a range in standard deviations. Nagel et al. 2019, Data-Free Quantization, section 5, take 6; on the five
-# networks of docs/accuracy.md 5 gives a much lower divergence on some and no other one on the rest, 4 a higher one on some.
-DEVIATIONS = 5.0
-
 # The std of a mean over many positions is below that of one position, and not known. Over whole maps of 49 to 125
 # positions half the channels of five networks had at most 0.25 to 0.55 of it, nine tenths at most 0.31 to 0.62.
 POOLED_SHARE = 0.6
@@ -44,31 +50,83 @@ CORRELATED_SHARE = 0.5
 
 SOURCE = "batch-norm moments"
 
+# Operators whose range follows from that of their input.
+_FOLLOWING = (
+    AveragePool,
+    Clip,
+    Concat,
+    Flatten,
+    GlobalAveragePool,
+    Identity,
+    MaxPool,
+    Pad,
+    Relu,
+    Reshape,
+    Slice,
+    Softmax,
+)
 
-def ranges_from_moments(graph: Graph, inputs: Mapping[str, Range]) -> dict[str, Range]:
+
+def ranges_from_moments(
+    graph: Graph,
+    inputs: Mapping[str, Range],
+    method: Method = Method.MIN_MAX,
+    form: GridForm | None = None,
+) -> dict[str, Range]:
     """Return the ranges of the values that have moments, or that follow from values that have a range.
 
-    1. A value with moments: mean - 5 std to mean + 5 std over all channels, then limited by its activation; a sum that no
-       batch norm follows is widened, see CORRELATED_SHARE.
+    1. A value with moments: mean - 5 std to mean + 5 std over all channels (for 8-bit codes, see `deviations`), then limited
+       by its activation; a sum that no batch norm follows is widened, see CORRELATED_SHARE.
     2. A mean or a maximum over windows never leaves the range of its input (with 0, where padding is counted). A mean over
        POOLED_SIZE positions or more is mean - 5 std to mean + 5 std with POOLED_SHARE of the std.
     3. What moves or limits values has the range of its input, moved or limited; Concat joins; Softmax has [0, 1].
 
+    Under another method than min-max, 1 is the range that its rule gives for a value that is distributed as its moments say;
+    graph outputs and what a final softmax reads keep theirs, as with samples.
+
     Args:
         graph: batch norm folded.
         inputs: the ranges of the graph's inputs, as far as they are known.
+        method: how a range is taken from numbers.
+        form: of the grid that will lie over the ranges; None for 8 bits, symmetric.
     """
     moments = propagate_moments(graph)
+    widened = deviations((form or GridForm()).bits) / DEVIATIONS
+    kept = set(graph.values) if method is Method.MIN_MAX else final_values(graph)
     ranges: dict[str, Range] = dict(inputs)
     for node in graph.nodes:
-        found = _node_range(graph, node, ranges, moments.get(node.output))
+        known_moments = moments.get(node.output)
+        found = _node_range(graph, node, ranges, known_moments, widened)
+        if (
+            found is not None
+            and known_moments is not None
+            and node.output not in kept
+            and not isinstance(node.operator, _FOLLOWING)
+        ):
+            bounds = activation_bounds(node.activation)
+            found = _by_rule(known_moments, bounds, method, form or GridForm())
         if found is not None:
             ranges[node.output] = found
     return ranges
 
 
+def _by_rule(
+    moments: ValueMoments, bounds: tuple[Bound, Bound], method: Method, form: GridForm
+) -> Range:
+    """Return the range that a rule gives for a value with these moments, limited to `bounds`."""
+    mixture = LimitedNormals.of(
+        moments.before.mean.array, _reach(moments) / DEVIATIONS, *bounds
+    )
+    low, high = limits(method, modelled_summary(mixture, method), form)
+    return Range(low, high, f"{SOURCE} ({method.value})")
+
+
 def _node_range(
-    graph: Graph, node: Node, ranges: Mapping[str, Range], moments: ValueMoments | None
+    graph: Graph,
+    node: Node,
+    ranges: Mapping[str, Range],
+    moments: ValueMoments | None,
+    widened: float,
 ) -> Range | None:
     low, high = activation_bounds(node.activation)
     source = ranges.get(node.inputs[0])
@@ -97,7 +155,8 @@ def _node_range(
                 joined = joined.joined(other)
             return joined
         case AveragePool() | GlobalAveragePool():  # 2
-            share = POOLED_SHARE if _positions(graph, node, operator) >= POOLED_SIZE else 1.0
+            positions = _positions(graph, node, operator)
+            share = widened * (POOLED_SHARE if positions >= POOLED_SIZE else 1.0)
             if source is None:
                 return None if moments is None else _spread(moments, low, high, share)
             padded = isinstance(operator, AveragePool) and operator.count_include_pad
@@ -106,7 +165,7 @@ def _node_range(
                 bound = _spread(moments, bound.minimum, bound.maximum, share)
             return bound.clipped(float(np.min(low)), float(np.max(high)))
         case _:  # 1
-            return None if moments is None else _spread(moments, low, high)
+            return None if moments is None else _spread(moments, low, high, widened)
 
 
 def _positions(graph: Graph, node: Node, operator: AveragePool | GlobalAveragePool) -> int:
@@ -125,9 +184,14 @@ def _spread(moments: ValueMoments, low: Bound, high: Bound, share: float = 1.0) 
         high: likewise.
         share: of the std that is taken.
     """
-    mean, std = moments.before.mean.array, share * moments.before.std.array
-    reach = DEVIATIONS * std
-    if moments.worst_std is not None:
-        reach = np.maximum(reach, CORRELATED_SHARE * moments.worst_std.array)
+    mean, reach = moments.before.mean.array, _reach(moments, share)
     least, greatest = np.clip(mean - reach, low, high), np.clip(mean + reach, low, high)
     return Range(float(least.min()), float(greatest.max()), SOURCE)
+
+
+def _reach(moments: ValueMoments, share: float = 1.0) -> NDArray[np.float64]:
+    """Return how far each channel goes from its mean, before its activation."""
+    reach = DEVIATIONS * share * moments.before.std.array
+    if moments.worst_std is not None:
+        reach = np.maximum(reach, CORRELATED_SHARE * moments.worst_std.array)
+    return np.asarray(reach, np.float64)

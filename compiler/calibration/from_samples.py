@@ -1,45 +1,27 @@
-"""Ranges from data: min-max, or percentiles of a histogram."""
+"""Ranges from data, by any of the rules in `methods/`."""
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from intlower.compiler.calibration.final import final_values
+from intlower.compiler.calibration.methods.form import GridForm
+from intlower.compiler.calibration.methods.percentile import without_tails
+from intlower.compiler.calibration.methods.select import Method, Summary, limits, nothing_seen
 from intlower.compiler.calibration.ranges import Range
 from intlower.compiler.errors import CalibrationError, DataError
 from intlower.compiler.evaluate import check_inputs, evaluate
 from intlower.compiler.graph import Graph
-from intlower.compiler.operators import (
-    Concat,
-    Flatten,
-    Identity,
-    MaxPool,
-    Pad,
-    Reshape,
-    Slice,
-    Softmax,
-)
 
-# Bins of the histogram between a value's least and greatest number.
+# Bins of the histogram of percentiles, between a value's least and greatest number.
 BINS = 4096
-
-# The share of numbers that a percentile range leaves out at each end. Source: 99.99 %, the default percentile of
-# NVIDIA/TensorRT tools/pytorch-quantization calib/histogram.py.
-TAIL = 1e-4
 
 # Samples evaluated at once: every value of the graph is held for so many.
 BATCH = 8
-
-
-class Method(enum.Enum):
-    """How a range is taken from the numbers seen."""
-
-    MIN_MAX = "min-max"
-    PERCENTILE = "percentile"
 
 
 def ranges_from_samples(
@@ -48,25 +30,30 @@ def ranges_from_samples(
     method: Method,
     source: str,
     progress: Callable[[str], None] | None = None,
+    form: GridForm | None = None,
 ) -> dict[str, Range]:
     """Return the range of every value over samples, in bounded memory.
 
     Percentiles need a second pass: a histogram between the least and the greatest number of the first. The graph's outputs
-    keep min-max, and so does what a final softmax reads: clipping logits costs accuracy, and gains nothing.
+    keep min-max under every method, and so does what a final softmax reads: clipping logits costs accuracy, and gains
+    nothing. (The vendors' tools clip them too.)
 
     Args:
         graph: any.
         samples: for each graph input, [N, ...] float32.
-        method: min-max or percentile.
+        method: how a range is taken from numbers.
         source: what the ranges are said to come from.
         progress: called with a line now and then.
+        form: of the grid that will lie over the ranges; None for 8 bits, symmetric.
 
     Raises:
         CalibrationError: a value is not finite.
         DataError: the samples do not fit the graph's inputs.
     """
     _check_counts(graph, samples)
-    limits: dict[str, tuple[float, float]] = {}
+    final = final_values(graph)
+    chosen = {name: Method.MIN_MAX if name in final else method for name in graph.values}
+    seen: dict[str, Summary] = {}
     for values in _batches(graph, samples, progress):
         for name, array in values.items():
             if not np.isfinite(array).all():
@@ -74,29 +61,35 @@ def ranges_from_samples(
                     f"the value {name!r} is not finite for some sample",
                     "check that the samples are preprocessed as the model expects",
                 )
-            low, high = limits.get(name, (np.inf, -np.inf))
-            limits[name] = min(low, float(array.min())), max(high, float(array.max()))
+            summary = seen[name] if name in seen else nothing_seen(chosen[name])
+            seen[name] = summary.including(array)
     if method is Method.PERCENTILE:
-        final = final_values(graph)
-        histograms = {name: np.zeros(BINS, np.int64) for name in limits if name not in final}
-        for values in _batches(graph, samples, progress):
-            for name, histogram in histograms.items():
-                histogram += np.histogram(values[name], BINS, limits[name])[0]
+        found = _percentiles(graph, samples, seen, final, progress)
+    else:
+        found = {}
+        for i, (name, summary) in enumerate(seen.items()):
+            if progress is not None and chosen[name] is not Method.MIN_MAX:
+                progress(f"calibrate: {method.value} of value {i + 1} of {len(seen)}")
+            found[name] = limits(chosen[name], summary, form or GridForm())
+    return {name: Range(low, high, source) for name, (low, high) in found.items()}
+
+
+def _percentiles(
+    graph: Graph,
+    samples: Mapping[str, NDArray[Any]],
+    seen: Mapping[str, Summary],
+    final: Collection[str],
+    progress: Callable[[str], None] | None,
+) -> dict[str, tuple[float, float]]:
+    """Return the range of every value without its tails; of final values the whole range."""
+    found = {name: (summary.minimum, summary.maximum) for name, summary in seen.items()}
+    histograms = {name: np.zeros(BINS, np.int64) for name in found if name not in final}
+    for values in _batches(graph, samples, progress):
         for name, histogram in histograms.items():
-            limits[name] = _without_tails(histogram, *limits[name])
-    return {name: Range(low, high, source) for name, (low, high) in limits.items()}
-
-
-def final_values(graph: Graph) -> set[str]:
-    """Return the graph's outputs and the values that reach one through operators that keep numbers, or a softmax."""
-    final = set(graph.outputs)
-    for node in reversed(graph.nodes):
-        if node.output in final and isinstance(
-            node.operator,
-            Softmax | Flatten | Reshape | Slice | Pad | MaxPool | Concat | Identity,
-        ):
-            final.update(node.inputs)
-    return final
+            histogram += np.histogram(values[name], BINS, found[name])[0]
+    for name, histogram in histograms.items():
+        found[name] = without_tails(histogram, *found[name])
+    return found
 
 
 def _check_counts(graph: Graph, samples: Mapping[str, NDArray[Any]]) -> None:
@@ -132,14 +125,3 @@ def _batches(
             progress(f"calibrate: sample {start} of {count}")
         piece = {name: array[start : start + size] for name, array in samples.items()}
         yield evaluate(graph, piece, keep=names)
-
-
-def _without_tails(
-    histogram: NDArray[np.int64], low: float, high: float
-) -> tuple[float, float]:
-    """Return the edges of the bins that hold all but TAIL of the numbers at each end."""
-    edges = np.linspace(low, high, BINS + 1)
-    share = np.cumsum(histogram) / histogram.sum()
-    first = int(np.searchsorted(share, TAIL, side="right"))
-    last = int(np.searchsorted(share, 1 - TAIL, side="left"))
-    return float(edges[first]), float(edges[min(last, BINS - 1) + 1])

@@ -11,7 +11,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from intlower.compiler.calibration.from_samples import Method, final_values, ranges_from_samples
+from intlower.compiler.calibration.final import final_values
+from intlower.compiler.calibration.from_samples import ranges_from_samples
+from intlower.compiler.calibration.methods.form import GridForm
+from intlower.compiler.calibration.methods.select import Method
 from intlower.compiler.calibration.ranges import Range
 from intlower.compiler.graph import Graph
 
@@ -27,6 +30,7 @@ def ranges_with_synthetic(
     known: Mapping[str, Range],
     method: Method,
     progress: Callable[[str], None] | None = None,
+    form: GridForm | None = None,
 ) -> dict[str, Range]:
     """Return the range of every value, from synthetic inputs and from what moments tell.
 
@@ -43,12 +47,13 @@ def ranges_with_synthetic(
         known: the ranges of the inputs and those from moments.
         method: how samples become ranges.
         progress: called with a line now and then.
+        form: of the grid that will lie over the ranges; None for 8 bits, symmetric.
 
     Raises:
         CalibrationError: a value is not finite.
         DataError: the samples do not fit the graph's inputs.
     """
-    seen = ranges_from_samples(graph, samples, method, SOURCE, progress)
+    seen = ranges_from_samples(graph, samples, method, SOURCE, progress, form)
     kept = final_values(graph) | {value.name for value in graph.inputs}
     return {
         name: synthetic  # 4

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,6 +31,8 @@ class UniformGrid:
         rounding: how a real number between two levels becomes a code.
         axis: the channel axis, None where one scale serves the tensor.
     """
+
+    kind: ClassVar[str] = "uniform"
 
     scale: Constant
     zero_point: int
@@ -96,6 +98,50 @@ class UniformGrid:
         q = np.asarray(codes).astype(np.int32)
         return (q - np.int32(self.zero_point)).astype(np.float32) * self._scale_for(q.ndim)
 
+    def fits(self, shape: tuple[int | None, ...]) -> bool:
+        """Whether the grid has one scale, or one for each channel of a tensor of this shape."""
+        return self.axis is None or (
+            0 <= self.axis < len(shape) and self.scale.array.shape == (shape[self.axis],)
+        )
+
+    def misfit(self, codes: NDArray[Any]) -> str:
+        """Return which codes lie outside the grid's limits, in words; empty where none does."""
+        if self.limits == self.element.limits or not codes.size:
+            return ""
+        least, greatest = int(codes.min()), int(codes.max())
+        if least >= self.minimum and greatest <= self.maximum:
+            return ""
+        return f"takes codes {self.minimum}..{self.maximum}, not {least}..{greatest}"
+
+    def random_codes(
+        self, generator: np.random.Generator, shape: tuple[int, ...], extreme: bool
+    ) -> NDArray[Any]:
+        """Return random codes: all alike likely, or only the two extremes."""
+        if extreme:
+            return generator.choice(np.array(self.limits, self.dtype), shape)
+        return generator.integers(*self.limits, shape, dtype=self.dtype, endpoint=True)
+
+    @property
+    def step(self) -> float:
+        """The scale (of the widest channel)."""
+        return float(self.scale.array.max())
+
+    def numbers(self) -> dict[str, Any]:
+        """Return scale and zero point."""
+        return {"scale": self.scale.array.tolist(), "zero_point": self.zero_point}
+
+    def document(self) -> dict[str, Any]:
+        """Return the grid as JSON. A scale is the shortest decimal of its double, which gives the same float32 again."""
+        return {
+            "kind": self.kind,
+            "dtype": self.element.dtype_name,
+            **self.numbers(),
+            "minimum": self.minimum,
+            "maximum": self.maximum,
+            "rounding": self.rounding.value,
+            "axis": self.axis,
+        }
+
     @property
     def real_limits(self) -> tuple[float, float]:
         """The real numbers of the least and the greatest code (of the widest channel)."""
@@ -131,8 +177,10 @@ class UniformSpec:
     Attributes:
         bits: width of a code, 2 to 16.
         signed: stored as int or as uint.
-        symmetric: the zero point is fixed at 0 (signed) and the scale comes from max|x|;
+        symmetric: the zero point is fixed at 0 (signed codes only) and the scale comes from max|x|;
             otherwise min and max (with 0 included) take the two ends.
+        power_of_two: symmetric grids whose scale is 2**-position; the greatest position that does not saturate the range,
+            limited to `greatest_position`.
         narrow: a signed grid leaves out its least code, -2**(bits-1).
         per_channel: one scale for each output channel (weights).
         rounding: of reals to codes.
@@ -146,14 +194,18 @@ class UniformSpec:
     narrow: bool = False
     per_channel: bool = False
     minimum_range: float = 1e-8
+    power_of_two: bool = False
+    greatest_position: int = 30
 
     def __post_init__(self) -> None:
         if not 2 <= self.bits <= 16:
             raise ValueError(f"a uniform grid has 2 to 16 bits, not {self.bits}")
         if self.narrow and not self.signed:
             raise ValueError("only a signed grid can be narrow")
-        if self.symmetric != self.signed:
-            raise ValueError("a symmetric grid is signed and an asymmetric one unsigned")
+        if self.symmetric and not self.signed:
+            raise ValueError("a symmetric grid is signed")
+        if self.power_of_two and not self.symmetric:
+            raise ValueError("a grid of powers of two is symmetric")
 
     @property
     def element(self) -> ElementType:
@@ -172,6 +224,8 @@ class UniformSpec:
         """Return the spec in words, for tables."""
         low, high = self.limits
         form = "symmetric" if self.symmetric else "asymmetric"
+        if self.power_of_two:
+            form = "power-of-two"
         per = "channel" if self.per_channel else "tensor"
         return f"{self.element.dtype_name} {form} per {per}, codes {low}..{high}, {self.rounding.value}"
 
@@ -179,7 +233,7 @@ class UniformSpec:
         """Return the per-tensor grid that covers [minimum, maximum] and real 0.
 
         Symmetric:  scale = max(|minimum|, |maximum|) / greatest code, zero point 0.
-        Asymmetric: scale = (maximum - minimum) / steps, zero point = half_away(-minimum / scale);
+        Asymmetric: scale = (maximum - minimum) / steps, zero point = least code + half_away(-minimum / scale);
         the scale is not changed by the rounding of the zero point: the range shifts.
         Source of the latter: quic/aimet TfEncodingAnalyzer; SNPE documentation, Quantized models.
 
@@ -193,12 +247,29 @@ class UniformSpec:
         low, high = min(minimum, 0.0), max(maximum, 0.0)
         if self.symmetric:
             bound = max(-low, high, self.minimum_range)
+            if self.power_of_two:
+                return self.at_position(self.position(-low, high))
             return self._grid(np.float32(bound / self.limits[1]), 0)
         high = max(high, low + self.minimum_range)
         steps = self.limits[1] - self.limits[0]
         scale = (high - low) / steps
-        zero_point = min(max(math.floor(-low / scale + 0.5), 0), steps)
+        zero_point = min(max(math.floor(-low / scale + 0.5), 0), steps) + self.limits[0]
         return self._grid(np.float32(scale), zero_point)
+
+    def position(self, below: float, above: float) -> int:
+        """Return the greatest p, up to `greatest_position`, for which -below and above lie within the codes of scale 2**-p.
+
+        Up to half a step past the last code counts as within: it rounds to that code.
+        """
+        least, greatest = self.limits
+        bound = max(
+            below / (0.5 - least), above / (0.5 + greatest), self.minimum_range / greatest
+        )
+        return min(math.floor(-math.log2(bound)), self.greatest_position)
+
+    def at_position(self, position: int) -> UniformGrid:
+        """Return the grid of scale 2**-position, zero point 0."""
+        return self._grid(np.float32(math.ldexp(1.0, -position)), 0)
 
     def channel_grid(self, bounds: NDArray[Any], axis: int) -> UniformGrid:
         """Return the symmetric grid with one scale per channel.

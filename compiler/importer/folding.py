@@ -14,7 +14,7 @@ from onnx.reference import ReferenceEvaluator
 from intlower.compiler.errors import InvalidGraph
 from intlower.compiler.importer.attributes import NotSupported, OnnxNode
 from intlower.compiler.importer.scope import Scope
-from intlower.compiler.instruction_rules import LARGEST_TENSOR
+from intlower.compiler.instruction_checker import LARGEST_TENSOR
 from intlower.compiler.operators import Shape
 
 # They move elements and do not calculate with them, so that 0 still stands for the batch.

@@ -13,7 +13,7 @@ from intlower.compiler.constant import Constant
 from intlower.compiler.errors import InvalidGraph, ModelError
 from intlower.compiler.graph import Node, Value, fresh_name
 from intlower.compiler.importer.attributes import NotSupported
-from intlower.compiler.instruction_rules import LARGEST_TENSOR
+from intlower.compiler.instruction_checker import LARGEST_TENSOR
 from intlower.compiler.operators import AnyOperator, Shape
 
 

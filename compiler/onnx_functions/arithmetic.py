@@ -24,12 +24,53 @@ def scale(rule: Requantize, accumulator: Value, multiplier: Value, shift: Value)
         int64.
     """
     match rule:
-        case Requantize.F32EVEN:
+        case Requantize.F32EVEN | Requantize.F32BIAS:
             return scale_float32(accumulator, multiplier, shift)
         case Requantize.MUL31DOUBLE:
             return scale_double_rounding(accumulator, multiplier, shift)
         case Requantize.MUL31SINGLE:
             return scale_single_rounding(accumulator, multiplier, shift)
+        case Requantize.POWERUP | Requantize.POWERAWAY | Requantize.POWEREVEN:
+            return shift_right(rule, accumulator * multiplier, shift)
+
+
+def scale_float32_biased(
+    accumulator: Value, bias: Value, multiplier: Value, shift: Value
+) -> Value:
+    """Return the product in single precision after the bias is added in it, equation (15).
+
+    The accumulator has at most 32 bits, also with the bias.
+    """
+    single = _with_sign_of(
+        accumulator, _float32(abs(accumulator).cast("uint64"), bits=32).cast("int64")
+    )
+    total = single + bias
+    magnitude = _float32(abs(total).cast("uint64"), bits=32)
+    product = _float32(magnitude * multiplier.cast("uint64"), bits=55)
+    return _with_sign_of(total, _half_even(product, shift).cast("int64"))
+
+
+def shift_right(rule: Requantize, x: Value, shift: Value) -> Value:
+    """Return x / 2**shift rounded as a POWER rule says, for a shift in [0, 62], equations (2) to (4).
+
+    By the remainder r = x mod 2**shift: the floor, plus one where r is past the half, or at it and the rule says so.
+
+    Args:
+        rule: POWERUP, POWERAWAY or POWEREVEN.
+        x: int64, |x| < 2**62.
+        shift: int64.
+    """
+    divisor = power_of_two(shift)
+    remainder = x & (divisor - 1)
+    quotient = (x - remainder) // divisor
+    twice = remainder * 2
+    reached = (twice < divisor).cast("int64") * -1 + 1
+    if rule is Requantize.POWERUP:
+        return quotient + reached
+    past = (divisor < twice).cast("int64")
+    positive, odd = (x < 0).cast("int64") * -1 + 1, quotient & 1
+    up = positive if rule is Requantize.POWERAWAY else odd  # which ties go up
+    return quotient + (past + (reached - past) * up)
 
 
 def scale_float32(accumulator: Value, multiplier: Value, shift: Value) -> Value:
@@ -97,6 +138,35 @@ def sum_double_rounding(
         a * fraction, multipliers.part(0), shifts.part(0)
     ) + scale_double_rounding(b * fraction, multipliers.part(1), shifts.part(1))
     return scale_double_rounding(total, multipliers.part(2), shifts.part(2))
+
+
+def sum_single_rounding(a: Value, b: Value, multipliers: Value, shifts: Value) -> Value:
+    """Return the sum of two scaled codes, each rounded half up and their sum again, equation (17).
+
+    Args:
+        a: int64; b alike.
+        b: see a.
+        multipliers: int64 [2].
+        shifts: int64 [3]: of a, of b, of the sum.
+    """
+    up = Requantize.POWERUP
+    total = shift_right(up, a * multipliers.part(0), shifts.part(0)) + shift_right(
+        up, b * multipliers.part(1), shifts.part(1)
+    )
+    return shift_right(up, total, shifts.part(2))
+
+
+def sum_power(rule: Requantize, a: Value, b: Value, powers: Value, shift: Value) -> Value:
+    """Return the sum of two codes shifted to one binary point, rounded once, equation (18).
+
+    Args:
+        rule: POWERUP, POWERAWAY or POWEREVEN.
+        a: int64; b alike.
+        b: see a.
+        powers: int64 [2], powers of two.
+        shift: int64 [1].
+    """
+    return shift_right(rule, a * powers.part(0) + b * powers.part(1), shift.part(0))
 
 
 def divide_half_up(numerator: Value, denominator: Value) -> Value:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from onnx import AttributeProto, FunctionProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import (
+    AttributeProto,
+    FunctionProto,
+    GraphProto,
+    NodeProto,
+    TensorProto,
+    ValueInfoProto,
+    helper,
+    numpy_helper,
+)
 
 DOMAIN = "intlower"
 # The first opset with BitwiseAnd, BitwiseOr and BitwiseNot.
@@ -26,12 +35,12 @@ class Reference:
     many: bool = True
 
 
-AttributeValue = int | str | Sequence[int] | TensorProto | Reference
+AttributeValue = int | str | Sequence[int] | TensorProto | GraphProto | Reference
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A tensor inside a body. Arithmetic with an int takes it as a scalar of the same type.
+    """A tensor inside a body. Arithmetic with a number takes it as a scalar of the same type.
 
     Attributes:
         body: where its node is.
@@ -90,15 +99,18 @@ class Value:
         return self.body.apply("Max", self, other)
 
     def cast(self, dtype: str) -> Value:
-        """Return the value as another integer type."""
+        """Return the value as another type."""
         if dtype == self.dtype:
             return self
         return self.body.apply("Cast", self, dtype=dtype, to=tensor_type(dtype))
 
     def part(self, index: int) -> Value:
         """Return one entry of a vector, as a scalar."""
-        at = self.body.constant(index, "int64")
-        return self.body.apply("Gather", self, at, axis=0)
+        return self.part_in(self.body, index)
+
+    def part_in(self, body: Body, index: int) -> Value:
+        """Return one entry of a vector, as a scalar, computed inside a loop."""
+        return body.apply("Gather", self, body.constant(index, "int64"), axis=0)
 
     def dimensions(self, start: int, end: int) -> Value:
         """Return the sizes of axes start to end - 1, as an int64 vector."""
@@ -113,13 +125,15 @@ class Value:
         return self.body.apply("Unsqueeze", self, self.body.constant(axes, "int64"))
 
 
-Operand = Value | int
+Operand = Value | int | float
 
 
 class Body:
-    """The nodes of one function, in order."""
+    """The nodes of one function, in order, or of a graph inside it."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "") -> None:
+        """Take what the names of values begin with: a graph's differ from those around it."""
+        self._prefix = prefix
         self._nodes: list[NodeProto] = []
         self._known: dict[tuple[str, str], Value] = {}
 
@@ -134,7 +148,7 @@ class Body:
 
         Args:
             operator: of the standard domain.
-            inputs: values; an int becomes a scalar of the first value's type.
+            inputs: values; a number becomes a scalar of the first value's type.
             dtype: of the output, where it is not the first value's.
             attributes: of the node.
         """
@@ -149,7 +163,7 @@ class Body:
         """Return a tensor or constant that the function is called with."""
         return Value(self, name, dtype)
 
-    def constant(self, values: int | Sequence[int], dtype: str) -> Value:
+    def constant(self, values: float | Sequence[int], dtype: str) -> Value:
         """Return a constant scalar or vector; equal constants share one node."""
         tensor = numpy_helper.from_array(np.array(values, dtype))
         return self._constant((repr(values), dtype), dtype, {"value": tensor})
@@ -166,6 +180,37 @@ class Body:
     def concatenate(self, *vectors: Value) -> Value:
         """Return vectors joined end to end."""
         return self.apply("Concat", *vectors, axis=0)
+
+    def loop(
+        self, count: Value, start: Value, step: Callable[[Body, Value, Value], Value]
+    ) -> Value:
+        """Return what `step` makes of a value, applied `count` times.
+
+        Args:
+            count: int64 scalar.
+            start: the first value.
+            step: writes one round into a body of its own: from the round's number and the value to the next value, of
+                the same type. It may use values of this body as operands, not as the subject of arithmetic.
+        """
+        inner = Body(prefix=f"loop_{len(self._nodes)}_")
+        place, going, state = (
+            inner.parameter(f"{inner._prefix}{name}", dtype)
+            for name, dtype in (("place", "int64"), ("going", "bool"), ("state", start.dtype))
+        )
+        following = step(inner, place, state)
+        again = inner.apply("Identity", going)
+
+        def declared(value: Value, shape: Sequence[int] | None) -> ValueInfoProto:
+            return helper.make_tensor_value_info(value.name, tensor_type(value.dtype), shape)
+
+        graph = helper.make_graph(
+            inner._nodes,
+            "round",
+            [declared(place, ()), declared(going, ()), declared(state, None)],
+            [declared(again, ()), declared(following, None)],
+        )
+        always = Value(self, "", "bool")
+        return self.apply("Loop", count, always, start, dtype=start.dtype, body=graph)
 
     def function(
         self,
@@ -198,6 +243,12 @@ class Body:
             doc_string=description,
         )
 
+    def graph(
+        self, name: str, inputs: Sequence[ValueInfoProto], outputs: Sequence[ValueInfoProto]
+    ) -> GraphProto:
+        """Return the nodes as a graph, for a node that runs it."""
+        return helper.make_graph(self._nodes, name, inputs, outputs)
+
     def _constant(
         self, key: tuple[str, str], dtype: str, attributes: dict[str, AttributeValue]
     ) -> Value:
@@ -212,7 +263,7 @@ class Body:
         dtype: str,
         attributes: dict[str, AttributeValue],
     ) -> Value:
-        name = f"{operator.lower()}_{len(self._nodes)}"
+        name = f"{self._prefix}{operator.lower()}_{len(self._nodes)}"
         node = NodeProto(op_type=operator, name=name, input=inputs, output=[name])
         node.attribute.extend(_attribute(key, value) for key, value in attributes.items())
         self._nodes.append(node)

@@ -6,6 +6,8 @@ from intlower.compiler.onnx_functions.arithmetic import (
     divide_half_up,
     sum_double_rounding,
     sum_float32,
+    sum_power,
+    sum_single_rounding,
 )
 from intlower.compiler.onnx_functions.body import Body, Value
 from intlower.compiler.onnx_functions.requantization import per_tensor, stored
@@ -19,10 +21,16 @@ def add(body: Body, key: KernelKey) -> Value:
     a = body.parameter("input_0", dtype).cast("int64") - zero_points.part(0)
     b = body.parameter("input_1", dtype).cast("int64") - zero_points.part(1)
     multiplier, shift = body.attributes("multiplier"), body.attributes("shift")
-    if key.requantize is Requantize.F32EVEN:
+    rule = key.requantize
+    assert rule is not None  # the key proves it
+    if rule.single_precision:
         total = sum_float32(
             a, multiplier.part(0), shift.part(0), b, multiplier.part(1), shift.part(1)
         )
+    elif rule.power_of_two:
+        total = sum_power(rule, a, b, multiplier, shift)
+    elif rule is Requantize.MUL31SINGLE:
+        total = sum_single_rounding(a, b, multiplier, shift)
     else:
         total = sum_double_rounding(a, b, multiplier, shift, body.attribute("left_shift"))
     return stored(body, key, total, body.attribute("minimum"), body.attribute("maximum"))

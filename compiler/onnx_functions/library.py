@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from onnx import FunctionProto
 
-from intlower.compiler.onnx_functions import elementwise, movement, products
+from intlower.compiler.onnx_functions import elementwise, logarithmic, movement, products
 from intlower.compiler.onnx_functions.body import Body, Value
+from intlower.compiler.onnx_functions.half import HALF_MEANINGS, HALF_WRITERS
 from intlower.kernels.signature import KernelKey, Requantize
 
 _WRITERS: dict[str, Callable[[Body, KernelKey], Value]] = {
@@ -21,6 +22,14 @@ _WRITERS: dict[str, Callable[[Body, KernelKey], Value]] = {
     "pad": movement.pad,
     "slice": movement.slice_,
     "reshape": movement.reshape,
+    "log_conv2d": logarithmic.log_conv2d,
+    "log_gemm": logarithmic.log_gemm,
+    "log_encode": logarithmic.log_encode,
+    "log_decode": logarithmic.log_decode,
+    "linear_add": logarithmic.linear_add,
+    "linear_average_pool": logarithmic.linear_average_pool,
+    "linear_clamp": logarithmic.linear_clamp,
+    **HALF_WRITERS,
 }
 
 _MEANINGS = {
@@ -35,12 +44,24 @@ _MEANINGS = {
     "pad": "{x} codes with a border of one code",
     "slice": "A part of {x} codes",
     "reshape": "The same {x} codes under another shape",
+    "log_conv2d": "2-d convolution of logarithmic {x} codes with {w} weights, as linear {y}",
+    "log_gemm": "Product of logarithmic {x} codes with a matrix of {w} weights, as linear {y}",
+    "log_encode": "Logarithmic {y} codes of linear {x}",
+    "log_decode": "Linear {y} of logarithmic {x} codes",
+    "linear_add": "Saturated sum of two tensors of linear {x}, clamped",
+    "linear_average_pool": "Mean of each window of linear {x}, ties away from zero, clamped",
+    "linear_clamp": "Linear {x}, clamped",
+    **HALF_MEANINGS,
 }
 
 _ROUNDINGS = {
     Requantize.F32EVEN: "one IEEE single-precision multiply, ties to even, in integers",
     Requantize.MUL31DOUBLE: "31-bit multiplier rounded half up, then a shift rounded half away from zero",
-    Requantize.MUL31SINGLE: "31-bit multiplier and shift, rounded half up once",
+    Requantize.MUL31SINGLE: "multiplier of up to 31 bits and shift, rounded half up",
+    Requantize.F32BIAS: "bias and scale in IEEE single precision, ties to even, in integers",
+    Requantize.POWERUP: "a power of two, rounded half up",
+    Requantize.POWERAWAY: "a power of two, rounded half away from zero",
+    Requantize.POWEREVEN: "a power of two, rounded half to even",
 }
 
 
@@ -83,12 +104,13 @@ def function_for(key: KernelKey, arity: int) -> FunctionProto:
 
 def _description(key: KernelKey) -> str:
     weight = "" if key.weight is None else key.weight.dtype_name
-    meaning = _MEANINGS[key.operator].format(x=key.activation.dtype_name, w=weight)
+    meaning = _MEANINGS[key.operator].format(
+        x=key.activation.dtype_name, w=weight, y=key.output.dtype_name
+    )
     if key.per_channel:
         meaning += ", one scale per channel"
+    if key.half is not None:
+        return f"{meaning}; {key.half.describe()}."
     if key.requantize is None:
         return f"{meaning}."
-    rule = key.requantize
-    if key.operator == "add" and rule is Requantize.MUL31SINGLE:
-        rule = Requantize.MUL31DOUBLE  # a sum has one Q31 rule, equation (13)
-    return f"{meaning}; requantized to {key.output.dtype_name}: {_ROUNDINGS[rule]}."
+    return f"{meaning}; requantized to {key.output.dtype_name}: {_ROUNDINGS[key.requantize]}."

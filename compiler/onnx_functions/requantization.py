@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from intlower.compiler.onnx_functions.arithmetic import clamp, scale
+from intlower.compiler.onnx_functions.arithmetic import clamp, scale, scale_float32_biased
 from intlower.compiler.onnx_functions.body import Body, Value
-from intlower.kernels.signature import KernelKey
+from intlower.kernels.signature import KernelKey, Requantize
 
 
 def per_channel(body: Body, key: KernelKey, accumulator: Value, axes: tuple[int, ...]) -> Value:
@@ -22,12 +22,11 @@ def per_channel(body: Body, key: KernelKey, accumulator: Value, axes: tuple[int,
         return value.unsqueeze(*axes) if axes else value
 
     assert key.requantize is not None  # the key proves it
-    scaled = scale(
-        key.requantize,
-        accumulator + parameter("bias"),
-        parameter("multiplier"),
-        parameter("shift"),
-    )
+    bias, multiplier, shift = (parameter(name) for name in ("bias", "multiplier", "shift"))
+    if key.requantize is Requantize.F32BIAS:
+        scaled = scale_float32_biased(accumulator, bias, multiplier, shift)
+    else:
+        scaled = scale(key.requantize, accumulator + bias, multiplier, shift)
     return stored(body, key, scaled, parameter("minimum"), parameter("maximum"))
 
 

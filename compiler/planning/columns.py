@@ -16,6 +16,10 @@ RULES = {
     Requantize.F32EVEN: t.F32EVEN,
     Requantize.MUL31DOUBLE: t.MUL31DOUBLE,
     Requantize.MUL31SINGLE: t.MUL31SINGLE,
+    Requantize.F32BIAS: t.F32BIAS,
+    Requantize.POWERUP: t.POWERUP,
+    Requantize.POWERAWAY: t.POWERAWAY,
+    Requantize.POWEREVEN: t.POWEREVEN,
 }
 
 
@@ -52,7 +56,10 @@ def output_columns(instruction: Instruction) -> dict[int, int]:
 
 def scales(writer: RowWriter, multiplier: NDArray[Any], shift: NDArray[Any]) -> dict[int, int]:
     """Return offsets of multipliers, shifts and their quotients, which float32 holds exactly up to 24 bits."""
-    quotient = np.ldexp(multiplier.astype(np.float64), -shift.astype(np.int64))
+    if multiplier.shape == shift.shape:
+        quotient = np.ldexp(multiplier.astype(np.float64), -shift.astype(np.int64))
+    else:  # a sum whose terms share a shift: no single-precision rule
+        quotient = np.zeros(1)
     return {
         t.MULTIPLIER: writer.constants.add(multiplier, "int32"),
         t.SHIFT: writer.constants.add(shift, "int32"),

@@ -17,6 +17,7 @@ from intlower.compiler.planning.rows import RowWriter, View
 from intlower.compiler.program import Instruction
 from intlower.kernels import table as t
 from intlower.kernels.packing import pack_dense, wrapped
+from intlower.kernels.signature import Requantize
 
 # Bytes of packed rows and accumulators worked on at a time: they should stay in the second-level cache.
 BLOCK_BYTES = 1 << 17
@@ -49,6 +50,7 @@ def write_products(writer: RowWriter, instruction: Instruction) -> None:
         _, output_height, output_width = y.sizes
     outputs, depth, kernel_height, kernel_width = weights.shape
     constants = {name: c.array for name, c in instruction.constants.items()}
+    sums_bias = constants["bias"]
     columns = {
         **output_columns(instruction),
         **scales(writer, constants["multiplier"], constants["shift"]),
@@ -70,12 +72,18 @@ def write_products(writer: RowWriter, instruction: Instruction) -> None:
         t.GROUPS: groups,
         t.DEPTH: depth,
     }
+    ordered = weights.transpose(0, 2, 3, 1)
+    if sums_bias.dtype == np.int64:
+        _wide(writer, instruction, columns, ordered, x, y)
+        return
+    if instruction.kernel.requantize is Requantize.F32BIAS:  # added later, in single precision
+        columns[t.MULTIPLIER] = writer.constants.add(sums_bias, "int32")
+        sums_bias = np.zeros_like(sums_bias)
     if int(weights.min()) < -(1 << 15) or int(weights.max()) >= 1 << 15:
         raise IntlowerError(f"{instruction.name}: its weights do not fit 16 bits")
-    ordered = weights.transpose(0, 2, 3, 1)
     if groups == channels == outputs and groups > 1:
         taps = ordered.reshape(outputs, -1).T
-        _depthwise(writer, instruction, columns, taps, x, y)
+        _depthwise(writer, instruction, columns, taps, sums_bias, x, y)
         return
     packed = pack_dense(
         ordered.reshape(outputs, -1),
@@ -85,9 +93,7 @@ def write_products(writer: RowWriter, instruction: Instruction) -> None:
         zero_point=columns[t.ZERO_POINT],
     )
     bias = np.zeros((groups, packed.columns), np.int64)
-    bias[:, : outputs // groups] = wrapped(constants["bias"] + packed.correction).reshape(
-        groups, -1
-    )
+    bias[:, : outputs // groups] = wrapped(sums_bias + packed.correction).reshape(groups, -1)
     block = min(MOST_BLOCK_ROWS, max(BLOCK_BYTES // (packed.words * 4), 1))
     block = -(-min(block, output_height * output_width) // writer.isa.rows) * writer.isa.rows
     columns[t.PANEL], columns[t.ACCUMULATORS] = writer.scratch(
@@ -107,16 +113,33 @@ def write_products(writer: RowWriter, instruction: Instruction) -> None:
     writer.row(instruction.name, t.DENSE, columns, [(t.INPUT, x)], y)
 
 
+def _wide(
+    writer: RowWriter,
+    instruction: Instruction,
+    columns: dict[int, int],
+    ordered: NDArray[np.int64],
+    x: View,
+    y: View,
+) -> None:
+    """Append the row of a product with 64-bit sums; `ordered` is [O, kh, kw, depth], zero point removed."""
+    groups, outputs = columns[t.GROUPS], len(ordered)
+    grouped = ordered.reshape(groups, outputs // groups, -1, columns[t.DEPTH])
+    (columns[t.ACCUMULATORS],) = writer.scratch(outputs * 8)
+    columns[t.WEIGHTS] = writer.constants.add(grouped.transpose(2, 0, 3, 1), "int32")
+    columns[t.BIAS] = writer.constants.add(instruction.constants["bias"].array, "int64")
+    writer.row(instruction.name, t.WIDE, columns, [(t.INPUT, x)], y)
+
+
 def _depthwise(
     writer: RowWriter,
     instruction: Instruction,
     columns: dict[int, int],
     taps: NDArray[np.int64],
+    bias: NDArray[np.int32],
     x: View,
     y: View,
 ) -> None:
     """Append the row of a depthwise convolution; `taps` is [kh * kw, C], zero point removed."""
-    bias = instruction.constants["bias"].array.astype(np.int64)
     count, channels = taps.shape
     if writer.isa.name == "portable" or x.width > 1:
         (columns[t.ACCUMULATORS],) = writer.scratch(channels * 4)
@@ -128,7 +151,9 @@ def _depthwise(
     packed = np.zeros((pairs * 2, padded), np.int16)
     packed[:count, :channels] = taps
     folded = np.zeros(padded, np.int64)
-    folded[:channels] = wrapped(bias - columns[t.ZERO_POINT] * taps.sum(axis=0))
+    folded[:channels] = wrapped(
+        bias.astype(np.int64) - columns[t.ZERO_POINT] * taps.sum(axis=0)
+    )
     window = np.arange(pairs * 2).clip(max=count - 1)
     rows, places = np.divmod(window, columns[t.KERNEL_WIDTH])
     offsets = (

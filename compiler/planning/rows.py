@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,8 +29,8 @@ from intlower.kernels.signature import ElementType
 
 
 def binary_offset(element: ElementType) -> int:
-    """Return what the engine adds to a code, so that the least is 0."""
-    return -element.limits[0]
+    """Return what the engine adds to a code, so that the least is 0; a float's bits it takes as they are."""
+    return 0 if element is ElementType.FLOAT16 else -element.limits[0]
 
 
 class Constants:
@@ -38,10 +39,15 @@ class Constants:
     def __init__(self) -> None:
         self._parts: list[NDArray[np.uint8]] = []
         self._size = 0
+        self._known: dict[bytes, int] = {}
 
     def add(self, values: Any, dtype: str) -> int:
-        """Append an array; return its byte offset."""
+        """Append an array, unless it is there already; return its byte offset."""
         array = np.ascontiguousarray(values, dtype=dtype).reshape(-1).view(np.uint8)
+        digest = hashlib.sha256(array.data).digest()
+        if digest in self._known:
+            return self._known[digest]
+        self._known[digest] = self._size
         offset, size = self._size, aligned(array.size + ALIGNMENT)  # vectors may read past it
         self._parts.append(array)
         self._parts.append(np.zeros(size - array.size, np.uint8))
@@ -122,6 +128,10 @@ class RowWriter:
             width = self.program.tensors[name].grid.dtype.itemsize
             self._views[name] = self._new(self.sizes(name), width, inner_strides)
         return self._views[name]
+
+    def temporary(self, sizes: Sizes, width: int) -> View:
+        """Return new memory for what one row leaves to the next."""
+        return self._new(sizes, width, inner_strides)
 
     def _new(self, sizes: Sizes, width: int, strides: Callable[[Sizes], Sizes]) -> View:
         self._buffers.append(_Buffer(math.prod(sizes) * width, 1 << 62, -1))
@@ -211,9 +221,7 @@ class RowWriter:
         self.copy(
             name,
             *ends(staged),
-            flip=binary_offset(self.program.tensors[name].grid.element)
-            if self.program.tensors[name].grid.element.limits[0] < 0
-            else 0,
+            flip=binary_offset(self.program.tensors[name].grid.element),
         )
         return offset, size
 

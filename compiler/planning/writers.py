@@ -10,6 +10,17 @@ from intlower.compiler.planning.elementwise import (
     write_requantize,
     write_softmax,
 )
+from intlower.compiler.planning.half import (
+    write_half_add,
+    write_half_average_pool,
+    write_half_clip,
+    write_half_dequantize,
+    write_half_max_pool,
+    write_half_pad,
+    write_half_products,
+    write_half_quantize,
+)
+from intlower.compiler.planning.logarithmic import LOG_ROW_WRITERS
 from intlower.compiler.planning.movement import (
     write_concat,
     write_pad,
@@ -32,4 +43,14 @@ ROW_WRITERS: dict[str, Callable[[RowWriter, Instruction], None]] = {
     "slice": write_slice,
     "reshape": write_reshape,
     "softmax": write_softmax,
+    **LOG_ROW_WRITERS,
+    "half_conv2d": write_half_products,
+    "half_gemm": write_half_products,
+    "half_add": write_half_add,
+    "half_average_pool": write_half_average_pool,
+    "half_max_pool": write_half_max_pool,
+    "half_clip": write_half_clip,
+    "half_pad": write_half_pad,
+    "half_dequantize": write_half_dequantize,
+    "half_quantize": write_half_quantize,
 }

@@ -10,7 +10,9 @@ from typing import Any
 import click
 
 from intlower.commands.options import (
+    CALIBRATION_METHODS,
     FILE,
+    calibration_help,
     examples,
     input_options,
     output_options,
@@ -28,9 +30,11 @@ from intlower.terminal import (
 @click.command(
     "compile",
     short_help="Turn a float model into an integer artifact.",
-    epilog=examples(
+    epilog=calibration_help()
+    + examples(
         "intlower compile model.onnx --target tensorrt",
         "intlower compile model.onnx --target snpe --samples train.npz -o model.snpe.onnx",
+        "intlower compile model.onnx --target tensorrt --calibration entropy",
         "intlower compile model.onnx --target tensorrt --synthesize 32 --budget 60",
         "intlower compile model.onnx --target tensorrt --shape input=N,3,224,224",
     ),
@@ -63,10 +67,10 @@ from intlower.terminal import (
 )
 @click.option(
     "--calibration",
-    type=click.Choice(["min-max", "percentile"]),
-    default="min-max",
-    show_default=True,
-    help="How ranges are taken from the samples.",
+    type=click.Choice(CALIBRATION_METHODS),
+    metavar="METHOD",
+    help="How ranges are taken from the samples, or without any from what batch norm tells; the methods are below. Without it "
+    "the target's own for samples (see 'intlower targets NAME'), else mean and spread.",
 )
 @input_options
 @click.option(
@@ -99,7 +103,7 @@ def compile_model(
     samples: Path | None,
     synthesize: int | None,
     budget: float | None,
-    calibration: str,
+    calibration: str | None,
     input_ranges: dict[str, tuple[float, float]],
     shapes: dict[str, tuple[int | None, ...]],
     recipe: str,
@@ -161,8 +165,7 @@ def compile_model(
         minimum, maximum = grid.real_limits
         inputs[name] = {
             "dtype": str(grid.dtype),
-            "scale": float(grid.scale.array),
-            "zero_point": grid.zero_point,
+            **grid.numbers(),
             "minimum": minimum,
             "maximum": maximum,
         }

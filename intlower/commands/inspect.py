@@ -11,6 +11,8 @@ from intlower.commands.options import FILE, examples, output_options
 from intlower.terminal import print_facts, print_json, print_line, print_table, shape_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from intlower.compiler.program import IntegerProgram, Tensor
 
 
@@ -57,12 +59,11 @@ def inspect(artifact: Path, as_json: bool) -> None:
                 instruction.name,
                 instruction.kernel,
                 f"{', '.join(shapes)} → {shape_text(output.shape)}",
-                f"{float(output.grid.scale.array):.6g}",
-                output.grid.zero_point,
+                number_text(output.grid.numbers()),
             )
         )
-    columns = ("instruction", "kernel", "shapes", "scale", "zero point")
-    print_table(columns, rows, numeric=("scale", "zero point"))
+    columns = ("instruction", "kernel", "shapes", "grid")
+    print_table(columns, rows)
     for step in program.host:
         print_line(
             f"{step.operator} runs on the host, in float, after {step.input} is read; "
@@ -75,12 +76,21 @@ def _tensor_text(tensor: Tensor) -> str:
     return f"{tensor.grid.dtype} {shape_text(tensor.shape)}, {low:.6g} to {high:.6g}"
 
 
+def number_text(numbers: Mapping[str, Any]) -> str:
+    """Return what identifies a grid as text: `scale 0.0235, zero point 12`."""
+    return ", ".join(
+        f"{name.replace('_', ' ')} {value:.6g}"
+        if isinstance(value, float)
+        else f"{name.replace('_', ' ')} {value}"
+        for name, value in numbers.items()
+    )
+
+
 def _grid_document(tensor: Tensor) -> dict[str, Any]:
     return {
         "shape": list(tensor.shape),
         "dtype": str(tensor.grid.dtype),
-        "scale": float(tensor.grid.scale.array),
-        "zero_point": tensor.grid.zero_point,
+        **tensor.grid.numbers(),
     }
 
 

@@ -10,6 +10,19 @@ from typing import Any
 
 import click
 
+# The methods of calibration, compiler/calibration/methods/select.py, in words; importing it would cost a second.
+CALIBRATION_METHODS = {
+    "min-max": "the least and the greatest number (without samples: mean +- 5 std)",
+    "percentile": "all but 0.01 % of the numbers at each end",
+    "percentile-abs": "all but the 0.01 % greatest magnitudes (TensorRT's tools)",
+    "mse": "the threshold with the least squared error (TensorRT's tools)",
+    "entropy": "the threshold with the least KL divergence, middle of a bin (TensorRT)",
+    "entropy-edge": "the same, edge of a bin (TensorRT's tools)",
+    "tf": "min-max with 0, at least 0.01 wide (SNPE)",
+    "tf-enhanced": "saturation weighed against rounding, on a histogram (SNPE, AIMET)",
+    "ifmr": "the greatest number scaled for the least squared error (Ascend AMCT)",
+}
+
 Callback = Callable[[click.Context, click.Parameter, Any], Any]
 
 # What is wrong with a file is said by what opens it.
@@ -32,6 +45,15 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def examples(*lines: str) -> str:
     """Return an epilog that shows command lines, each on a line of its own."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def calibration_help() -> str:
+    """Return an epilog that says what each method of calibration does."""
+    lines = [f"  {name:<14}  {text}" for name, text in CALIBRATION_METHODS.items()]
+    return (
+        "\b\nMethods of calibration; outputs and logits keep min-max under each:\n"
+        + "\n".join([*lines, "", ""])
+    )
 
 
 def comma_list(choices: Sequence[str]) -> Callback:

@@ -11,10 +11,27 @@ import pytest
 
 from intlower.compiler.artifact import serialise
 from intlower.compiler.crosscheck import random_inputs, verify
-from intlower.compiler.discovery import load_target
+from intlower.compiler.discovery import load_family, load_target, target_names
 from intlower.compiler.pipeline import compile_model
+from intlower.compiler.target import TargetFamily
 
-TARGETS = ("snpe", "tensorrt")
+TARGETS = target_names()
+
+
+def variants() -> tuple[str, ...]:
+    """Every target with one option off its default, at each of its values."""
+    names = []
+    for name in TARGETS:
+        family = load_family(name)
+        if isinstance(family, TargetFamily):
+            names += [
+                f"{name}:{option.name}={value}"
+                for option in family.options
+                for value in option.values[1:]
+            ]
+    return tuple(names)
+
+
 NETWORKS: tuple[Callable[..., onnx.ModelProto], ...] = (
     networks.conv_bn_relu,
     networks.depthwise_separable,
@@ -45,6 +62,22 @@ def test_three_executions_of_a_small_network_agree_to_the_bit(
         assert comparison.mismatches == 0
 
 
+@pytest.mark.crosscheck
+@pytest.mark.parametrize("target", variants())
+@pytest.mark.parametrize("make", NETWORKS[1:], ids=lambda make: str(make.__name__))
+def test_three_executions_agree_under_every_option(
+    make: Callable[..., onnx.ModelProto], target: str, tmp_path: Path
+) -> None:
+    model = make(seed=6)
+    onnx.save(model, tmp_path / "model.onnx")
+    samples = networks.random_inputs(model, batch=4)
+    program = compile_model(tmp_path / "model.onnx", target=target, samples=samples)
+    assert program.target == target
+    for comparison in verify(program, random_inputs(program, 5)).values():
+        assert comparison.compared > 0
+        assert comparison.mismatches == 0
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_same_model_gives_the_same_bytes(target: str, tmp_path: Path) -> None:
     onnx.save(networks.classifier(), tmp_path / "model.onnx")
@@ -54,7 +87,7 @@ def test_the_same_model_gives_the_same_bytes(target: str, tmp_path: Path) -> Non
     assert first == second
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", [*TARGETS, *variants()])
 def test_every_fact_of_a_target_has_a_source(target: str) -> None:
     spec = load_target(target).spec
     for field, words, provenance in spec.contract():

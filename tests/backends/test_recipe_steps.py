@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intlower.backends.recipes import STEPS, default_steps, uniform_recipe
-from intlower.backends.snpe import TARGET
+from intlower.backends.snpe import TARGET as SNPE_FAMILY
 from intlower.compiler.errors import CalibrationError, DataError, TargetError
 from intlower.compiler.pipeline import compile_model
+
+TARGET = SNPE_FAMILY.member("")
 
 steps = st.sets(st.sampled_from(sorted(STEPS)))
 

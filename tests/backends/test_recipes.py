@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from intlower.backends.recipes import RECIPE_NAMES, uniform_recipe
-from intlower.backends.snpe import TARGET as SNPE
+from intlower.backends.snpe import TARGET as SNPE_FAMILY
 from intlower.backends.tensorrt import TARGET as TENSORRT
 from intlower.backends.uniform import UniformTarget
 from intlower.compiler.errors import TargetError
@@ -15,6 +15,8 @@ from intlower.compiler.passes.fill_depthwise import FillDepthwise
 from intlower.compiler.passes.silence_channels import SilenceChannels
 from intlower.compiler.passes.standard import STANDARD_PASSES
 from intlower.compiler.recipe import WeightRounding
+
+SNPE = SNPE_FAMILY.member("")
 
 TARGETS = (SNPE, TENSORRT)
 

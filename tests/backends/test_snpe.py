@@ -3,10 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from intlower.backends.snpe import TARGET
+from intlower.backends.snpe import TARGET as SNPE_FAMILY
 from intlower.compiler.spec import SoftmaxRule
 from intlower.kernels.numerics import Rounding
 from intlower.kernels.signature import Requantize
+
+TARGET = SNPE_FAMILY.member("")
 
 SPEC = TARGET.spec
 

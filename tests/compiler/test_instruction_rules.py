@@ -12,7 +12,8 @@ from strategies import draw_codes
 
 from intlower.compiler.constant import Constant
 from intlower.compiler.errors import ArtifactError
-from intlower.compiler.instruction_rules import LARGEST_TENSOR, check_instruction
+from intlower.compiler.instruction_checker import LARGEST_TENSOR
+from intlower.compiler.instruction_rules import check_instruction
 from intlower.compiler.program import IntegerProgram, Tensor
 from intlower.compiler.simulator import open_program, run_reference
 from intlower.kernels.signature import ElementType, KernelKey

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from intlower.compiler.calibration.from_samples import Method
+from intlower.compiler.calibration.methods.select import Method
 from intlower.compiler.discovery import load_target
 from intlower.compiler.errors import (
     CalibrationError,

@@ -12,6 +12,7 @@ from intlower.compiler.errors import IntlowerError
 from intlower.compiler.plan import make_plan
 from intlower.compiler.planning.layout import ALIGNMENT
 from intlower.compiler.program import Instruction, IntegerProgram, Tensor
+from intlower.compiler.simulator import open_program
 from intlower.kernels import table as t
 from intlower.kernels.isa import host_isa
 from intlower.kernels.signature import ElementType, KernelKey, Requantize
@@ -94,7 +95,7 @@ def test_keeping_all_tensors_overlaps_none() -> None:
     assert {port.name for port in plan.outputs} == set(program.tensors)
 
 
-def test_codes_of_32_bits_are_refused() -> None:
+def test_codes_of_32_bits_are_moved() -> None:
     element = ElementType.INT32
     grid = grid_of(element)
     instruction = Instruction(
@@ -115,8 +116,10 @@ def test_codes_of_32_bits_are_refused() -> None:
         instructions=(instruction,),
         origin=ORIGIN,
     )
-    with pytest.raises(IntlowerError, match=r"'x'.*int32"):
-        make_plan(program, host_isa())
+    low, high = element.limits
+    codes = np.array([[[low, -1, 0], [1, 7, high]]], np.int32)
+    result = open_program(program).run({"x": codes})["y"]
+    assert np.array_equal(result, codes.reshape(1, 6))
 
 
 def weighted(weight: int, zero_point: int) -> IntegerProgram:

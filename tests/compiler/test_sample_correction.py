@@ -9,7 +9,7 @@ from lowered_graphs import ORIGIN
 
 from intlower.backends.lowering import lower_uniform
 from intlower.backends.recipes import uniform_recipe
-from intlower.backends.snpe import TARGET as SNPE
+from intlower.backends.snpe import TARGET as SNPE_FAMILY
 from intlower.backends.tensorrt import TARGET
 from intlower.compiler.calibration import calibrate
 from intlower.compiler.constant import Constant
@@ -22,6 +22,8 @@ from intlower.compiler.passes.base import run_passes
 from intlower.compiler.program import IntegerProgram
 from intlower.compiler.sample_correction import GATE, correct_on_samples
 from intlower.compiler.simulator import simulate
+
+SNPE = SNPE_FAMILY.member("")
 
 SAMPLES = {"input": np.random.default_rng(0).standard_normal((32, 8, 8, 8)).astype(np.float32)}
 

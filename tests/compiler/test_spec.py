@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from intlower.backends.snpe import TARGET as SNPE
+from intlower.backends.snpe import TARGET as SNPE_FAMILY
 from intlower.backends.tensorrt import TARGET as TENSORRT
 from intlower.compiler.spec import (
     AccumulatorSpec,
@@ -13,6 +13,8 @@ from intlower.compiler.spec import (
     our_definition,
     public_fact,
 )
+
+SNPE = SNPE_FAMILY.member("")
 
 SPECS = (SNPE.spec, TENSORRT.spec)
 

@@ -28,7 +28,7 @@ COMPILE = ("--target", "tensorrt")
         (["compile", "x.onnx", *COMPILE, "--input-range", "image=0:nan"], "MIN below MAX"),
         (["compile", "x.onnx", *COMPILE, "--shape", "image=1,N"], "NAME=N,3,224,224"),
         (["compile", "x.onnx", *COMPILE, "--shape", "image=0,3"], "NAME=N,3,224,224"),
-        (["compile", "x.onnx", *COMPILE, "--calibration", "entropy"], "entropy"),
+        (["compile", "x.onnx", *COMPILE, "--calibration", "entropie"], "entropie"),
         (["verify", "x.onnx", "--against", "tflite"], "'tflite' is not one of"),
         (["bench", "x.onnx", "--against", "tflite"], "'tflite' is not one of"),
         (["targets", "tensort"], "unknown target 'tensort'"),

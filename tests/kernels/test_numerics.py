@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from intlower.kernels import numerics
+from intlower.kernels import numerics, numerics_sums
 from intlower.kernels.numerics import Rounding
 
 INT32 = st.integers(-(1 << 31), (1 << 31) - 1)
@@ -130,7 +130,7 @@ def test_sum_float32_rounds_both_products_and_their_sum(
         to_single(a * Fraction(mantissas[0], 1 << shifts[0])),
         to_single(b * Fraction(mantissas[1], 1 << shifts[1])),
     ]
-    result = numerics.sum_float32(a, mantissas[0], shifts[0], b, mantissas[1], shifts[1])
+    result = numerics_sums.sum_float32(a, mantissas[0], shifts[0], b, mantissas[1], shifts[1])
     assert result == round(to_single(sum(products, Fraction(0))))
     scales = [
         np.float32(np.ldexp(float(m), -s)) for m, s in zip(mantissas, shifts, strict=True)
@@ -183,7 +183,7 @@ def test_sum_double_rounding_is_three_scalings(
         return half_away(Fraction(first, 1 << (shifts[stage] - 31)))
 
     expected = scaled(scaled(codes[0] << 20, 0) + scaled(codes[1] << 20, 1), 2)
-    result = numerics.sum_double_rounding(
+    result = numerics_sums.sum_double_rounding(
         codes[0],
         multipliers[0],
         shifts[0],
@@ -202,3 +202,70 @@ def test_sum_double_rounding_is_three_scalings(
 def test_divide_half_up_rounds_the_exact_quotient(numerator: int, denominator: int) -> None:
     expected = half_up(Fraction(numerator, denominator))
     assert numerics.divide_half_up(numerator, denominator) == expected
+
+
+@judged
+@given(
+    accumulator=st.integers(-(1 << 30), 1 << 30),
+    bias=st.integers(-(1 << 30), 1 << 30),
+    mantissa=MANTISSAS,
+    shift=st.integers(1, 62),
+)
+@example((1 << 24) + 1, 1, 1 << 23, 23)
+def test_scale_float32_biased_is_the_float_unit_step_by_step(
+    accumulator: int, bias: int, mantissa: int, shift: int
+) -> None:
+    single = np.float32(bias)
+    total = np.float32(accumulator) + single
+    product = total * np.float32(np.ldexp(float(mantissa), -shift))
+    result = numerics.scale_float32_biased(accumulator, int(single), mantissa, shift)
+    assert result == int(np.rint(product))
+
+
+POWER_RULES = [
+    (numerics.scale_power_half_up, numerics_sums.sum_power_half_up, half_up),
+    (numerics.scale_power_half_away, numerics_sums.sum_power_half_away, half_away),
+    (numerics.scale_power_half_even, numerics_sums.sum_power_half_even, round),
+]
+
+
+@pytest.mark.parametrize(("scale", "add", "judge"), POWER_RULES)
+@judged
+@given(
+    a=INT32,
+    b=st.integers(-(1 << 16), 1 << 16),
+    lefts=st.tuples(st.integers(0, 30), st.integers(0, 30)),
+    shift=st.integers(0, 62),
+)
+def test_a_power_of_two_is_rounded_once(
+    scale: Callable[..., int],
+    add: Callable[..., int],
+    judge: Callable[[Fraction], int],
+    a: int,
+    b: int,
+    lefts: tuple[int, int],
+    shift: int,
+) -> None:
+    powers = 1 << lefts[0], 1 << lefts[1]
+    assert scale(a, powers[0], shift) == judge(Fraction(a * powers[0], 1 << shift))
+    exact = Fraction(b * powers[0] + (a >> 16) * powers[1], 1 << shift)
+    assert add(b, powers[0], a >> 16, powers[1], shift) == judge(exact)
+
+
+@judged
+@given(
+    codes=st.tuples(st.integers(-(1 << 17), 1 << 17), st.integers(-(1 << 17), 1 << 17)),
+    multipliers=st.tuples(MULTIPLIERS, st.integers(0, 1 << 23)),
+    shifts=st.tuples(st.integers(0, 62), st.integers(0, 62), st.integers(0, 62)),
+)
+def test_sum_single_rounding_is_three_roundings_up(
+    codes: tuple[int, int], multipliers: tuple[int, int], shifts: tuple[int, int, int]
+) -> None:
+    total = sum(
+        half_up(Fraction(code * multiplier, 1 << shift))
+        for code, multiplier, shift in zip(codes, multipliers, shifts, strict=False)
+    )
+    result = numerics_sums.sum_single_rounding(
+        codes[0], multipliers[0], shifts[0], codes[1], multipliers[1], shifts[1], shifts[2]
+    )
+    assert result == half_up(Fraction(total, 1 << shifts[2]))

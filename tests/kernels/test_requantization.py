@@ -33,7 +33,7 @@ def ties(generator: np.random.Generator, shift: Any, multiplier: Any) -> Any:
 def requantizing(rule: Requantize, seed: int, tied: bool) -> IntegerProgram:
     """Return a product of [1] with zeros whose biases are the accumulators."""
     generator = np.random.default_rng(seed)
-    bits = 24 if rule is Requantize.F32EVEN else 31
+    bits = 24 if rule.single_precision else 31
     multiplier = generator.integers(1 << (bits - 1), 1 << bits, COUNT)
     special = generator.random(COUNT)
     multiplier[special < 0.3] = 1 << (bits - 1)
@@ -46,6 +46,17 @@ def requantizing(rule: Requantize, seed: int, tied: bool) -> IntegerProgram:
         multiplier = np.where(generator.random(COUNT) < 0.7, 1 << (bits - 1), multiplier)
         accumulator = ties(generator, shift, multiplier)
     accumulator = np.clip(accumulator, 1 - (1 << 31), (1 << 31) - 1)
+    if rule.power_of_two:
+        multiplier = np.int64(1) << generator.integers(0, 31, COUNT)
+        shift = np.where(generator.random(COUNT) < 0.1, 0, shift)
+        if tied:
+            multiplier = np.ones(COUNT, np.int64)
+            accumulator = ties(generator, np.maximum(shift, 1), multiplier)
+            accumulator = np.clip(accumulator, 1 - (1 << 31), (1 << 31) - 1)
+    if rule is Requantize.F32BIAS:
+        accumulator = (
+            np.clip(accumulator, -(1 << 30), 1 << 30).astype(np.float32).astype(np.int64)
+        )
     if rule is Requantize.MUL31DOUBLE:
         limit = ((1 << 31) - 1) >> np.maximum(31 - shift, 0)
         accumulator = np.clip(accumulator, -limit, limit)

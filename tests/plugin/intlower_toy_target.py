@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from intlower.backends.uniform import UNIFORM_OPERATORS, UniformTarget
 from intlower.compiler.grids import UniformSpec
-from intlower.compiler.spec import AccumulatorSpec, SoftmaxRule, TargetSpec, our_definition
+from intlower.compiler.spec import (
+    AccumulatorSpec,
+    MultiplierSpec,
+    SoftmaxRule,
+    TargetSpec,
+    our_definition,
+)
 from intlower.kernels.numerics import Rounding
 from intlower.kernels.signature import Requantize
 
@@ -23,10 +29,12 @@ TARGET = UniformTarget(
         accumulator=AccumulatorSpec(bits=24),
         requantize=Requantize.MUL31SINGLE,
         rescale=Requantize.MUL31SINGLE,
+        multipliers=MultiplierSpec(),
         average_pool="exact sum, one 31-bit multiplier for s_x / (s_y * count), equation (12)",
         addition="fixed point with 20 fraction bits, equation (13)",
         concatenation="each input rescaled to the output's scale, equation (12)",
         softmax=SoftmaxRule.HOST,
+        calibration="min-max",
         operators=UNIFORM_OPERATORS,
         provenance=dict.fromkeys(
             (
@@ -37,10 +45,12 @@ TARGET = UniformTarget(
                 "accumulator",
                 "requantize",
                 "rescale",
+                "multipliers",
                 "average_pool",
                 "addition",
                 "concatenation",
                 "softmax",
+                "calibration",
                 "operators",
             ),
             our_definition("the toy accelerator exists only in this file"),

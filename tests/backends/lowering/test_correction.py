@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from lowered_graphs import NEAREST, instruction, lower
 
 from intlower.backends.lowering.correction import corrected_bias
-from intlower.backends.snpe import TARGET as SNPE
+from intlower.backends.snpe import TARGET as SNPE_FAMILY
 from intlower.compiler.evaluate import evaluate
 from intlower.compiler.graph import Graph, Moments
 from intlower.compiler.moments import propagate_moments
 from intlower.compiler.operators import Conv, Gemm
+
+SNPE = SNPE_FAMILY.member("")
 
 LAYERS: list[tuple[Conv | Gemm, tuple[int, ...]]] = [
     (Gemm(), (5, 4)),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lowered_graphs import SPECS, instruction, lower, run, steps_from_float
 
 from intlower.backends.lowering.elementwise import SOFTMAX_FRACTION_BITS, exponential_table
-from intlower.backends.snpe import TARGET as SNPE
+from intlower.backends.snpe import TARGET as SNPE_FAMILY
 from intlower.backends.tensorrt import TARGET as TENSORRT
 from intlower.compiler.errors import ScaleOutOfRange, UnsupportedByTarget
 from intlower.compiler.evaluate import evaluate
@@ -23,6 +23,8 @@ from intlower.compiler.simulator import simulate
 from intlower.compiler.spec import SoftmaxRule, TargetSpec
 from intlower.kernels.numerics import Rounding
 from intlower.kernels.signature import Requantize
+
+SNPE = SNPE_FAMILY.member("")
 
 # In steps of the output: what is rescaled is rounded once.
 ROUNDED = 0.501

@@ -7,7 +7,7 @@ from graph_building import graph_of
 from lowered_graphs import SPECS
 
 from intlower.backends.lowering.encodings import encode, probability_grid
-from intlower.backends.snpe import TARGET as SNPE
+from intlower.backends.snpe import TARGET as SNPE_FAMILY
 from intlower.backends.tensorrt import TARGET as TENSORRT
 from intlower.compiler.calibration import Range
 from intlower.compiler.errors import CalibrationError
@@ -22,6 +22,8 @@ from intlower.compiler.operators import (
     Softmax,
 )
 from intlower.compiler.spec import SoftmaxRule, TargetSpec
+
+SNPE = SNPE_FAMILY.member("")
 
 X = Range(-1.0, 3.0, "test")
 Y = Range(0.0, 0.5, "test")

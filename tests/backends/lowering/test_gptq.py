@@ -8,12 +8,14 @@ from numpy.typing import NDArray
 
 from intlower.backends.lowering.gptq import gptq_codes
 from intlower.backends.lowering.rounding import round_weights
-from intlower.backends.snpe import TARGET as SNPE
+from intlower.backends.snpe import TARGET as SNPE_FAMILY
 from intlower.backends.tensorrt import TARGET as TENSORRT
 from intlower.compiler.constant import Constant
 from intlower.compiler.grids import UniformGrid
 from intlower.compiler.recipe import WeightRounding
 from intlower.compiler.second_moments import SecondMoments
+
+SNPE = SNPE_FAMILY.member("")
 
 
 def moments(covariance: NDArray[np.float64], count: int = 10**6) -> SecondMoments:

@@ -17,7 +17,7 @@ from lowered_graphs import (
     steps_from_float,
 )
 
-from intlower.backends.snpe import TARGET as SNPE
+from intlower.backends.snpe import TARGET as SNPE_FAMILY
 from intlower.compiler.errors import UnsupportedByTarget
 from intlower.compiler.evaluate import evaluate
 from intlower.compiler.importer import import_model
@@ -37,6 +37,8 @@ from intlower.compiler.operators import (
 from intlower.compiler.passes.base import run_passes
 from intlower.compiler.passes.standard import STANDARD_PASSES
 from intlower.compiler.spec import TargetSpec
+
+SNPE = SNPE_FAMILY.member("")
 
 both = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
 X = (None, 2, 4, 6)

@@ -13,7 +13,7 @@ from lowered_graphs import SPECS, instruction, lower, steps_from_float
 from numpy.typing import NDArray
 
 from intlower.backends.lowering.weighted import accumulator_bounds, choose_weight_grid
-from intlower.backends.snpe import TARGET as SNPE
+from intlower.backends.snpe import TARGET as SNPE_FAMILY
 from intlower.backends.tensorrt import TARGET as TENSORRT
 from intlower.compiler.constant import Constant
 from intlower.compiler.errors import AccumulatorOverflow, ScaleOutOfRange, UnsupportedByTarget
@@ -23,6 +23,8 @@ from intlower.compiler.operators import ChannelClip, Clip, Conv, Gemm, Relu
 from intlower.compiler.spec import AccumulatorSpec, TargetSpec
 from intlower.kernels.numerics import Rounding
 from intlower.kernels.signature import ElementType
+
+SNPE = SNPE_FAMILY.member("")
 
 
 def conv(weights: Any, bias: Any = None, operator: Conv | None = None) -> Graph:

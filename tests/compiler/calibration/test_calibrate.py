@@ -10,7 +10,8 @@ from networks import classifier, conv_bn_relu
 
 from intlower.compiler.calibration import Range, calibrate
 from intlower.compiler.calibration.calibrate import NOISE_SAMPLES, noise_inputs
-from intlower.compiler.calibration.from_samples import Method, ranges_from_samples
+from intlower.compiler.calibration.from_samples import ranges_from_samples
+from intlower.compiler.calibration.methods.select import Method
 from intlower.compiler.errors import CalibrationError, CalibrationWarning
 from intlower.compiler.graph import Graph
 from intlower.compiler.importer import import_model

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from intlower.compiler.calibration.from_samples import BINS, TAIL, Method, ranges_from_samples
+from intlower.compiler.calibration.from_samples import BINS, ranges_from_samples
+from intlower.compiler.calibration.methods.percentile import TAIL
+from intlower.compiler.calibration.methods.select import Method
 from intlower.compiler.errors import CalibrationError, DataError
 from intlower.compiler.evaluate import evaluate
 from intlower.compiler.graph import Graph

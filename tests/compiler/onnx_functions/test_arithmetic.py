@@ -14,7 +14,8 @@ from onnx import TensorProto, helper
 
 from intlower.compiler.onnx_functions import arithmetic
 from intlower.compiler.onnx_functions.body import DOMAIN, OPSET, Body, Value
-from intlower.kernels import numerics
+from intlower.kernels import numerics, numerics_sums
+from intlower.kernels.reference import SCALE_RULES, SUM_RULES
 from intlower.kernels.signature import Requantize
 
 pytestmark = pytest.mark.crosscheck
@@ -155,7 +156,7 @@ def test_sum_float32_equals_the_specification(optimize: bool) -> None:
     shift_a = generator.integers(1, 62, count, endpoint=True)
     shift_b = np.clip(shift_a + generator.integers(-14, 14, count, endpoint=True), 1, 62)
     arguments = (a, multiplier_a, shift_a, b, multiplier_b, shift_b)
-    assert np.array_equal(run(*arguments), numerics.sum_float32(*arguments))
+    assert np.array_equal(run(*arguments), numerics_sums.sum_float32(*arguments))
 
 
 @pytest.mark.parametrize("optimize", [True, False])
@@ -170,7 +171,7 @@ def test_sum_double_rounding_equals_the_specification_for_every_pair_of_codes(
         multiplier = multipliers(generator, 31, 3)
         shift = generator.integers(31, 62, 3, endpoint=True)
         shift[:2] = generator.integers(31, 40, 2)
-        expected = numerics.sum_double_rounding(
+        expected = numerics_sums.sum_double_rounding(
             a, multiplier[0], shift[0], b, multiplier[1], shift[1], multiplier[2], shift[2], 20
         )
         assert np.array_equal(run(a, b, multiplier, shift, 20), expected)
@@ -205,15 +206,53 @@ def test_clamp_is_right_where_max_of_onnxruntime_errs(optimize: bool) -> None:
 
 
 def test_every_requantization_has_its_rule() -> None:
-    rules = {
-        Requantize.F32EVEN: (numerics.scale_float32, 24),
-        Requantize.MUL31DOUBLE: (numerics.scale_double_rounding, 31),
-        Requantize.MUL31SINGLE: (numerics.scale_single_rounding, 31),
-    }
     accumulator = np.arange(-5000, 5000)
     for rule in Requantize:
-        specification, bits = rules[rule]
+        bits = 24 if rule.single_precision else 31
         run = opened(partial(arithmetic.scale, rule), 3, True)
         multiplier, shift = 3 << (bits - 2), bits + 2
-        expected = specification(accumulator, multiplier, shift)
+        if rule.power_of_two:
+            multiplier, shift = 2, 5
+        expected = SCALE_RULES[rule](accumulator, multiplier, shift)
         assert np.array_equal(run(accumulator, multiplier, shift), expected)
+
+
+POWER_RULES = [rule for rule in Requantize if rule.power_of_two]
+
+
+@pytest.mark.parametrize("rule", POWER_RULES)
+@pytest.mark.parametrize("optimize", [True, False])
+def test_shift_right_equals_the_specification_for_every_shift(
+    rule: Requantize, optimize: bool
+) -> None:
+    generator = np.random.default_rng(9)
+    shift = np.repeat(np.arange(63), 500)
+    x = generator.integers(-(1 << 62), 1 << 62, shift.size) >> generator.integers(
+        0, 62, shift.size
+    )
+    ties = (generator.integers(-9, 9, shift.size) * 2 + 1) << np.clip(shift - 1, 0, 56)
+    x = np.where(generator.random(shift.size) < 0.3, ties, x)
+    run = opened(partial(arithmetic.shift_right, rule), 2, optimize)
+    assert np.array_equal(run(x, shift), SCALE_RULES[rule](x, 1, shift))
+
+
+@pytest.mark.parametrize("rule", POWER_RULES)
+def test_sum_power_equals_the_specification_for_every_pair_of_codes(rule: Requantize) -> None:
+    run = opened(partial(arithmetic.sum_power, rule), 4, True)
+    codes = np.arange(-255, 256)
+    a, b = codes[:, None], codes[None, :]
+    for left, right, shift in ((0, 0, 0), (0, 3, 2), (5, 0, 7), (1, 0, 1)):
+        powers, shifts = np.array([1 << left, 1 << right]), np.array([shift])
+        expected = SUM_RULES[rule](a, b, powers, shifts, 0)
+        assert np.array_equal(run(a, b, powers, shifts), expected)
+
+
+def test_sum_single_rounding_equals_the_specification() -> None:
+    generator = np.random.default_rng(10)
+    run = opened(arithmetic.sum_single_rounding, 4, True)
+    a, b = generator.integers(-(1 << 16), 1 << 16, (2, 1 << 16), endpoint=True)
+    for _ in range(20):
+        multiplier = generator.integers(0, 1 << 31, 2)
+        shift = generator.integers(0, 40, 3)
+        expected = SUM_RULES[Requantize.MUL31SINGLE](a, b, multiplier, shift, 0)
+        assert np.array_equal(run(a, b, multiplier, shift), expected)

@@ -17,7 +17,7 @@ from intlower.compiler.onnx_functions.library import function_for, function_name
 from intlower.compiler.program import IntegerProgram
 from intlower.kernels.signature import OPERATORS, ElementType, KernelKey, Requantize
 
-NARROW = [element for element in ElementType if element is not ElementType.INT32]
+NARROW = [ElementType.INT8, ElementType.UINT8, ElementType.INT16, ElementType.UINT16]
 INTEGERS = {
     TensorProto.BOOL,
     TensorProto.INT8,
@@ -66,9 +66,6 @@ def test_a_function_says_its_rounding() -> None:
         "2-d convolution of int8 codes with int8 weights, one scale per channel; requantized to "
         "uint8: one IEEE single-precision multiply, ties to even, in integers."
     )
-    sum_single = function_for(KernelKey.parse("add_u8_u8__mul31single"), 2).doc_string
-    sum_double = function_for(KernelKey.parse("add_u8_u8__mul31double"), 2).doc_string
-    assert sum_single == sum_double  # equation (13) is the one Q31 rule of a sum
 
 
 def test_functions_are_the_same_every_time() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -151,7 +153,7 @@ def test_accumulators_over_all_of_int32_at_every_shift(
     rule: Requantize, optimize: bool
 ) -> None:
     generator = np.random.default_rng(1)
-    bits = 24 if rule is Requantize.F32EVEN else 31
+    bits = 24 if rule.single_precision else 31
     shift = np.repeat(np.arange(1, 63), 300)
     reach = np.full(shift.size, 31)
     if rule is Requantize.MUL31DOUBLE:
@@ -163,22 +165,55 @@ def test_accumulators_over_all_of_int32_at_every_shift(
     accumulators = np.where(generator.random(shift.size) < 0.5, -magnitude, magnitude)
     multiplier = generator.integers(1 << (bits - 1), 1 << bits, shift.size)
     multiplier[::2] = 1 << (bits - 1)  # a power of two: ties
+    if rule.power_of_two:
+        multiplier = np.where(shift > 30, 1 << (shift % 16), 1)
+        shift = shift - 1
+    if rule is Requantize.F32BIAS:
+        accumulators = (accumulators >> 1).astype(np.float32).astype(np.int64)
     program, codes = given_accumulators(rule, accumulators, multiplier, shift)
     assert_same(program, codes, optimize)
 
 
 @pytest.mark.parametrize("rule", list(Requantize))
 def test_ties_at_every_half(rule: Requantize) -> None:
-    bits = 24 if rule is Requantize.F32EVEN else 31
+    bits = 1 if rule.power_of_two else 24 if rule.single_precision else 31
     accumulators = np.arange(-999, 1000)
     multiplier = np.full(accumulators.size, 1 << (bits - 1))
     shift = np.full(accumulators.size, bits)
     program, codes = given_accumulators(rule, accumulators, multiplier, shift)
     halves = run_onnxruntime(program, codes)["y"].ravel()
     expected = np.rint(accumulators / 2)
-    if rule is not Requantize.F32EVEN:
+    if rule is Requantize.POWERAWAY:
+        expected = np.trunc(accumulators / 2 + np.copysign(0.5, accumulators))
+    elif not rule.single_precision and rule is not Requantize.POWEREVEN:
         expected = np.floor(accumulators / 2 + 0.5)
     assert np.array_equal(halves, expected)
+
+
+@pytest.mark.parametrize("optimize", [True, False])
+def test_a_bias_in_single_precision_beside_sums_of_31_bits(optimize: bool) -> None:
+    generator = np.random.default_rng(5)
+    outputs, depth = 4000, 2
+    weights = generator.integers(-32768, 32768, (outputs, depth)) // 2
+    bias = generator.integers(-(1 << 29), 1 << 29, outputs).astype(np.float32)
+    program = matrix_program(
+        Requantize.F32BIAS,
+        weights,
+        activation=INT16,
+        weight=INT16,
+        bias=bias.astype(np.int64),
+        multiplier=generator.integers(1 << 23, 1 << 24, outputs),
+        shift=generator.integers(32, 40, outputs),
+    )
+    codes = generator.integers(-32768, 32768, (3, depth)).astype(np.int16)
+    assert_same(program, {"x": codes}, optimize)
+    in_accumulator = replace(
+        program.instructions[0],
+        kernel=replace(program.instructions[0].kernel, requantize=Requantize.F32EVEN),
+    )
+    other = replace(program, instructions=(in_accumulator,))
+    ours, theirs = (run_reference(p, {"x": codes})["y"] for p in (program, other))
+    assert not np.array_equal(ours, theirs)  # the two rules do differ
 
 
 @pytest.mark.parametrize("weight", [INT16, UINT16])

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from intlower.cli import main
 from intlower.compiler.calibration import Range, calibrate
-from intlower.compiler.calibration.from_samples import Method
 from intlower.compiler.calibration.from_synthetic import ranges_with_synthetic
+from intlower.compiler.calibration.methods.select import Method
 from intlower.compiler.errors import CalibrationError, CalibrationWarning, DataError
 from intlower.compiler.importer import import_model
 from intlower.compiler.passes.base import run_passes

@@ -1,0 +1,1 @@
+"""A program as self-contained C99: `export_c` returns the files."""

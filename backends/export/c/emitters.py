@@ -1,0 +1,45 @@
+"""Which function writes which operator in C."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from intlower.backends.export.c.elements import no_c_form
+from intlower.backends.export.c.elementwise import emit_add, emit_requantize, emit_softmax
+from intlower.backends.export.c.movement import (
+    emit_concat,
+    emit_pad,
+    emit_reshape,
+    emit_slice,
+)
+from intlower.backends.export.c.pooling import emit_average_pool, emit_max_pool
+from intlower.backends.export.c.products import emit_conv2d, emit_gemm
+from intlower.backends.export.c.writer import ModelWriter
+from intlower.compiler.program import Instruction
+
+# An operator that is not here has no C form: `emit` refuses it by name.
+EMITTERS: dict[str, Callable[[ModelWriter, Instruction], None]] = {
+    "conv2d": emit_conv2d,
+    "gemm": emit_gemm,
+    "add": emit_add,
+    "average_pool": emit_average_pool,
+    "requantize": emit_requantize,
+    "max_pool": emit_max_pool,
+    "concat": emit_concat,
+    "pad": emit_pad,
+    "slice": emit_slice,
+    "reshape": emit_reshape,
+    "softmax": emit_softmax,
+}
+
+
+def emit(writer: ModelWriter, instruction: Instruction) -> None:
+    """Write one instruction.
+
+    Raises:
+        NoCForm: its operator, rule or element type has no C form, or its sums may leave int32_t.
+    """
+    if instruction.kernel.operator not in EMITTERS:
+        raise no_c_form(instruction, f"the operator {instruction.kernel.operator}")
+    writer.declare(instruction)
+    EMITTERS[instruction.kernel.operator](writer, instruction)

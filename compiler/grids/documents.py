@@ -1,0 +1,76 @@
+"""From JSON to a grid: the inverse of `Grid.document`, for what a stranger wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from intlower.compiler.errors import ArtifactError
+from intlower.compiler.fields import Fields
+from intlower.compiler.grids.base import Grid
+from intlower.compiler.grids.half import HalfGrid
+from intlower.compiler.grids.logarithmic import LogGrid
+from intlower.compiler.grids.uniform import UniformGrid
+from intlower.kernels.half_rule import Subnormals
+from intlower.kernels.numerics import Rounding
+from intlower.kernels.signature import ElementType
+
+_ELEMENTS = {element.dtype_name: element for element in ElementType}
+
+
+def read_grid(document: Any, where: str) -> Grid:
+    """Return the grid that a JSON object describes.
+
+    Args:
+        document: what `json.loads` gave.
+        where: what to call it in messages.
+
+    Raises:
+        ArtifactError: it describes none.
+    """
+    fields = Fields(document, where)
+    kind = fields.string("kind")
+    if kind not in _READERS:
+        raise ArtifactError(f"{where}: no grid is of the kind {kind!r}")
+    return _READERS[kind](fields)
+
+
+def _element(fields: Fields) -> ElementType:
+    dtype = fields.string("dtype")
+    if dtype not in _ELEMENTS:
+        raise ArtifactError(f"{fields.where}: {dtype!r} is not a type of codes")
+    return _ELEMENTS[dtype]
+
+
+def _uniform(fields: Fields) -> UniformGrid:
+    axis = fields.value("axis")
+    return UniformGrid(
+        scale=fields.scale("scale"),
+        zero_point=fields.integer("zero_point"),
+        element=_element(fields),
+        minimum=fields.integer("minimum"),
+        maximum=fields.integer("maximum"),
+        rounding=Rounding(fields.string("rounding")),
+        axis=None if axis is None else fields.integer("axis"),
+    )
+
+
+def _logarithmic(fields: Fields) -> LogGrid:
+    return LogGrid(bits=fields.integer("bits"), z=fields.integer("z"))
+
+
+def _half(fields: Fields) -> HalfGrid:
+    if _element(fields) is not ElementType.FLOAT16:
+        raise ArtifactError(f"{fields.where}: a half-precision grid has float16 codes")
+    names = {member.name.lower(): member for member in Subnormals}
+    subnormals = fields.string("subnormals")
+    if subnormals not in names:
+        raise ArtifactError(f"{fields.where}: {subnormals!r} says nothing of subnormals")
+    return HalfGrid(subnormals=names[subnormals], saturate=fields.boolean("saturate"))
+
+
+_READERS: dict[str, Callable[[Fields], Grid]] = {
+    UniformGrid.kind: _uniform,
+    LogGrid.kind: _logarithmic,
+    HalfGrid.kind: _half,
+}

@@ -1,0 +1,231 @@
+"""Rows of half-precision kernels."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intlower.compiler.planning.columns import number, numbers
+from intlower.compiler.planning.rows import RowWriter, View, binary_offset
+from intlower.compiler.program import Instruction
+from intlower.kernels import half
+from intlower.kernels import table as t
+from intlower.kernels.half_rule import HalfRule, Subnormals
+from intlower.kernels.simd_half import LANES, PIXELS
+
+_NO_STRIDES: tuple[int, ...] = (1, 1)
+_NO_PADS: tuple[int, ...] = (0, 0, 0, 0)
+
+
+def rule_flags(rule: HalfRule) -> int:
+    """Return a rule as the bits that rows hold."""
+    flags = half.HALF_SUMS * rule.half_sums | half.SATURATE * rule.saturate
+    flags |= half.FLUSH * (rule.subnormals is Subnormals.FLUSHED)
+    return flags | half.FLUSH_FIRST * (rule.subnormals is Subnormals.FLUSHED_FIRST)
+
+
+def write_half_products(writer: RowWriter, instruction: Instruction) -> None:
+    """Append the rows of a convolution or matrix product: its input widened, then the sums."""
+    attributes = instruction.attributes
+    weights = instruction.constants["weights"].array.astype(np.float32)
+    strides, pads, dilations, groups = _NO_STRIDES, _NO_PADS, _NO_STRIDES, 1
+    if instruction.kernel.operator == "half_gemm":
+        weights = weights[:, :, None, None]
+    else:
+        strides, pads, dilations = (
+            numbers(attributes[name]) for name in ("strides", "pads", "dilations")
+        )
+        groups = number(attributes["groups"])
+    wide = _widened(writer, instruction, pads)
+    channels, _, width = wide.sizes
+    outputs, depth, kernel_height, kernel_width = weights.shape
+    y = writer.view(instruction.output)
+    columns = {
+        **_bounds(writer, instruction),
+        **_window(y, strides),
+        t.RULE: _rule(instruction),
+        t.BIAS: writer.constants.add(instruction.constants["bias"].array, "float32"),
+        t.WIDTH: width,
+        t.CHANNELS: channels,
+        t.OUTPUT_CHANNELS: outputs,
+        t.GROUPS: groups,
+        t.DEPTH: depth,
+        t.WORDS: depth * kernel_height * kernel_width,
+    }
+    rows = np.arange(kernel_height)[:, None] * dilations[0] * width
+    window = (rows + np.arange(kernel_width) * dilations[1]) * channels
+    if groups == channels == outputs and groups > 1:
+        taps = weights.reshape(outputs, -1).T
+        columns[t.WEIGHTS] = writer.constants.add(taps, "float32")
+        columns[t.TAPS] = writer.constants.add(window, "int64")
+        (columns[t.ACCUMULATORS],) = writer.scratch(channels * 4)
+        writer.row(instruction.name, t.HALF_DEPTHWISE, columns, [(t.INPUT, wide)], y)
+        return
+    per_group = outputs // groups
+    padded = np.zeros((groups, -(-per_group // LANES) * LANES, columns[t.WORDS]), np.float32)
+    padded[:, :per_group] = weights.reshape(groups, per_group, -1)
+    packed = padded.reshape(groups, -1, LANES, columns[t.WORDS]).transpose(0, 1, 3, 2)
+    columns[t.WEIGHTS] = writer.constants.add(packed, "float32")
+    columns[t.TAPS] = writer.constants.add(np.arange(depth)[:, None, None] + window, "int64")
+    columns[t.GROUP_BYTES] = packed[0].nbytes
+    columns[t.ACCUMULATORS], columns[t.PANEL] = writer.scratch(PIXELS * LANES * 4, PIXELS * 8)
+    writer.row(instruction.name, t.HALF_DENSE, columns, [(t.INPUT, wide)], y)
+
+
+def write_half_average_pool(writer: RowWriter, instruction: Instruction) -> None:
+    """Append the rows of an average pooling: its input widened, then the means."""
+    kernel, strides, pads = (
+        numbers(instruction.attributes[name]) for name in ("kernel_shape", "strides", "pads")
+    )
+    wide = _widened(writer, instruction, pads)
+    channels, _, width = wide.sizes
+    window = np.arange(kernel[0])[:, None] * width + np.arange(kernel[1])
+    count = instruction.constants["count"].array
+    y = writer.view(instruction.output)
+    columns = {
+        **_bounds(writer, instruction),
+        **_window(y, strides),
+        t.RULE: _rule(instruction),
+        t.WIDTH: width,
+        t.CHANNELS: channels,
+        t.WORDS: window.size,
+        t.TAPS: writer.constants.add(window * channels, "int64"),
+        t.MULTIPLIER: writer.constants.add(count, "float32"),
+        t.UNIFORM: int(count.size == 1),
+    }
+    (columns[t.ACCUMULATORS],) = writer.scratch(channels * 4)
+    writer.row(instruction.name, t.HALF_AVERAGE_POOL, columns, [(t.INPUT, wide)], y)
+
+
+def write_half_max_pool(writer: RowWriter, instruction: Instruction) -> None:
+    """Append the row of a maximum pooling."""
+    x, y = writer.view(instruction.inputs[0]), writer.view(instruction.output)
+    kernel, strides, pads, dilations = (
+        numbers(instruction.attributes[name])
+        for name in ("kernel_shape", "strides", "pads", "dilations")
+    )
+    columns = {
+        **_window(y, strides),
+        t.HEIGHT: x.sizes[1],
+        t.WIDTH: x.sizes[2],
+        t.CHANNELS: x.sizes[0],
+        t.KERNEL_HEIGHT: kernel[0],
+        t.KERNEL_WIDTH: kernel[1],
+        t.PAD_TOP: pads[0],
+        t.PAD_LEFT: pads[1],
+        t.DILATION_Y: dilations[0],
+        t.DILATION_X: dilations[1],
+    }
+    writer.row(instruction.name, t.HALF_MAX_POOL, columns, [(t.INPUT, x)], y)
+
+
+def write_half_add(writer: RowWriter, instruction: Instruction) -> None:
+    """Append the row of an addition."""
+    a, b = (writer.view(name) for name in instruction.inputs)
+    columns = {
+        **_bounds(writer, instruction),
+        **_by_channel(a),
+        t.RULE: _rule(instruction),
+    }
+    y = writer.view(instruction.output)
+    writer.row(instruction.name, t.HALF_ADD, columns, [(t.INPUT, a), (t.SECOND_INPUT, b)], y)
+
+
+def write_half_clip(writer: RowWriter, instruction: Instruction) -> None:
+    """Append the row of a standalone activation."""
+    x, y = writer.view(instruction.inputs[0]), writer.view(instruction.output)
+    columns = {**_bounds(writer, instruction), **_by_channel(x)}
+    writer.row(instruction.name, t.HALF_CLIP, columns, [(t.INPUT, x)], y)
+
+
+def write_half_pad(writer: RowWriter, instruction: Instruction) -> None:
+    """Append a filling and the copy into its middle."""
+    x, y = writer.view(instruction.inputs[0]), writer.view(instruction.output)
+    begins = numbers(instruction.attributes["pads"])[1 : len(x.sizes) + 1]
+    value = int(instruction.constants["value"].array.view(np.uint16)[0])
+    if y.count > x.count:
+        writer.row(instruction.name, t.FILL, {t.LENGTH: y.count, t.VALUE: value}, [], y)
+    start = sum(b * s for b, s in zip(begins, y.strides, strict=True))
+    writer.copy(instruction.name, x, View(y.buffer, start, x.sizes, y.strides, y.width))
+
+
+def write_half_dequantize(writer: RowWriter, instruction: Instruction) -> None:
+    """Append the row of a conversion of int32 codes to halves."""
+    x, y = writer.view(instruction.inputs[0]), writer.view(instruction.output)
+    multiplier, shift = (instruction.constants[name].array for name in ("multiplier", "shift"))
+    columns = {
+        **_bounds(writer, instruction),
+        **_by_channel(x),
+        t.RULE: _rule(instruction),
+        t.SCALE: _scale(writer, multiplier, shift),
+    }
+    writer.row(instruction.name, t.HALF_DEQUANTIZE, columns, [(t.INPUT, x)], y)
+
+
+def write_half_quantize(writer: RowWriter, instruction: Instruction) -> None:
+    """Append the row of a conversion of halves to integers."""
+    x, y = writer.view(instruction.inputs[0]), writer.view(instruction.output)
+    attributes = instruction.attributes
+    zero_point = number(attributes["output_zero_point"])
+    multiplier, shift = (np.array(number(attributes[name])) for name in ("multiplier", "shift"))
+    columns = {
+        t.OUTER: x.count,
+        t.SCALE: _scale(writer, multiplier, shift),
+        t.LOW: number(attributes["minimum"]) - zero_point,
+        t.HIGH: number(attributes["maximum"]) - zero_point,
+        t.OUTPUT_ZERO_POINT: zero_point + binary_offset(instruction.kernel.output),
+    }
+    writer.row(instruction.name, t.HALF_QUANTIZE, columns, [(t.INPUT, x)], y)
+
+
+def _rule(instruction: Instruction) -> int:
+    assert instruction.kernel.half is not None  # the kernel key proves it
+    return rule_flags(instruction.kernel.half)
+
+
+def _scale(writer: RowWriter, multiplier: NDArray[np.int_], shift: NDArray[np.int_]) -> int:
+    scale = np.ldexp(multiplier.astype(np.float64), -shift.astype(np.int64))
+    return writer.constants.add(scale, "float32")
+
+
+def _bounds(writer: RowWriter, instruction: Instruction) -> dict[int, int]:
+    return {
+        column: writer.constants.add(instruction.constants[name].array, "float32")
+        for column, name in ((t.LOW, "minimum"), (t.HIGH, "maximum"))
+    }
+
+
+def _window(y: View, strides: tuple[int, ...]) -> dict[int, int]:
+    height, width = y.sizes[1:] if len(y.sizes) == 3 else (1, 1)
+    return {
+        t.OUTPUT_HEIGHT: height,
+        t.OUTPUT_WIDTH: width,
+        t.STRIDE_Y: strides[0],
+        t.STRIDE_X: strides[1],
+    }
+
+
+def _by_channel(x: View) -> dict[int, int]:
+    """Return a tensor's memory as [OUTER, CHANNELS, INNER]."""
+    channels, inner = (x.sizes[0], x.strides[0]) if x.sizes else (1, 1)
+    return {t.OUTER: x.count // (channels * inner), t.CHANNELS: channels, t.INNER: inner}
+
+
+def _widened(writer: RowWriter, instruction: Instruction, pads: tuple[int, ...]) -> View:
+    """Append the conversion of an input to float32, padded; return it, [C, H, W]."""
+    x = writer.view(instruction.inputs[0])
+    channels, height, width = x.sizes if len(x.sizes) == 3 else (x.sizes[0], 1, 1)
+    top, left, bottom, right = pads
+    sizes = (channels, height + top + bottom, width + left + right)
+    wide = writer.temporary(sizes, 4)
+    columns = {
+        t.HEIGHT: height,
+        t.WIDTH: width,
+        t.CHANNELS: channels,
+        t.OUTPUT_HEIGHT: sizes[1],
+        t.OUTPUT_WIDTH: sizes[2],
+        t.PAD_TOP: top,
+        t.PAD_LEFT: left,
+    }
+    writer.row(instruction.name, t.WIDEN, columns, [(t.INPUT, x)], wide)
+    return wide

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from intlower.compiler.calibration.methods.logarithmic import ClipRounding, clip_index, clip_of
+from intlower.compiler.calibration.methods.positions import (
+    INPUT_SCOPE,
+    SCOPE,
+    ZERO_POSITION,
+    greatest_position,
+    min_mse_position,
+    non_overflow_position,
+    ristretto_fraction,
+)
+from intlower.compiler.calibration.methods.sample import WeightedNumbers
+
+Numbers = arrays(np.float32, st.integers(1, 60), elements=st.floats(-1e3, 1e3, width=32))
+
+
+def published_diffs(x: NDArray[np.float32], bits: int, scope: int) -> int:
+    """Return the position of cpu_diff_S, method 2 (half up), number by number."""
+    half = 2 ** (bits - 1)
+    step = max(float(x.min()) / (-half - 0.5), float(x.max()) / (half - 0.5))
+    start = 18 if step <= 2.0**-126 else math.floor(math.log2(1 / step))
+    best, least = start, math.inf
+    for position in range(start, start + scope):
+        codes = [math.floor(float(v) * 2.0**position + 0.5) for v in x]
+        errors = [
+            (min(max(code, -half), half - 1) * 2.0**-position - float(v)) ** 2
+            for code, v in zip(codes, x, strict=True)
+        ]
+        if (error := math.fsum(errors)) < least * (1 - 1e-12):
+            best, least = position, error
+    return best
+
+
+@given(Numbers, st.sampled_from([4, 8, 16]), st.sampled_from([INPUT_SCOPE, SCOPE]))
+def test_positions_are_those_of_the_published_search(
+    x: NDArray[np.float32], bits: int, scope: int
+) -> None:
+    numbers = WeightedNumbers.equal(x)
+    assert min_mse_position(numbers, bits=bits, scope=scope) == published_diffs(x, bits, scope)
+
+
+@given(Numbers)
+def test_a_weight_is_worth_as_many_numbers(x: NDArray[np.float32]) -> None:
+    doubled = WeightedNumbers.equal(np.repeat(x, 2))
+    weighted = WeightedNumbers(x.astype(np.float64), np.full(x.size, 2.0))
+    assert min_mse_position(weighted) == min_mse_position(doubled)
+
+
+@given(Numbers)
+def test_nothing_saturates_by_more_than_half_a_step_at_the_first_position(
+    x: NDArray[np.float32],
+) -> None:
+    low, high = float(x.min()), float(x.max())
+    codes = x.astype(np.float64) * 2.0 ** greatest_position(low, high, 8)
+    assert codes.min() >= -128.5
+    assert codes.max() <= 127.5
+
+
+def test_what_is_zero_has_the_position_of_zero_and_a_cap_is_kept() -> None:
+    numbers = WeightedNumbers.equal(np.zeros(3))
+    assert min_mse_position(numbers) == ZERO_POSITION == non_overflow_position(0.0, 0.0)
+    assert min_mse_position(numbers, greatest=12) == 12
+
+
+@given(st.floats(1e-6, 1e6), st.integers(4, 16))
+def test_ristretto_saturates_activations_by_at_most_half_and_parameters_by_a_step(
+    bound: float, bits: int
+) -> None:
+    limit = 2.0 ** (bits - 1)  # of codes
+    assert bound * 2.0 ** ristretto_fraction(bound, bits, sign_bit=True) <= limit
+    reached = bound * 2.0 ** ristretto_fraction(bound, bits, sign_bit=False)
+    assert limit < reached * (1 + 1e-12)
+    assert reached <= 2 * limit
+
+
+@given(st.floats(1e-30, 1e30), st.sampled_from([16, 128]))
+def test_clips_lie_on_the_grid_nearest_or_above(bound: float, steps: int) -> None:
+    nearest = clip_of(clip_index(bound, steps_per_octave=steps), steps)
+    assert abs(math.log2(nearest / bound)) <= 0.5 / steps + 1e-9
+    up = clip_of(clip_index(bound, rounding=ClipRounding.UP, steps_per_octave=steps), steps)
+    assert bound * (1 - 1e-8) <= up <= bound * 2 ** (1 / steps)
+
+
+@given(st.integers(-400, 400))
+def test_a_clip_on_the_grid_stays(index: int) -> None:
+    for rounding in ClipRounding:
+        assert clip_index(clip_of(index), rounding=rounding) == index
+
+
+def test_the_clip_of_nothing_is_finite() -> None:
+    assert clip_of(clip_index(0.0)) == pytest.approx(2.0**-126)
