@@ -109,7 +109,7 @@ def emit_requantize(writer: ModelWriter, instruction: Instruction) -> None:
 
 
 def emit_add(writer: ModelWriter, instruction: Instruction) -> None:
-    """Write a sum; a rule of two stages leaves the third scale at zero, unread."""
+    """Write a sum; a rule leaves multipliers and shifts that it does not have at zero, unread."""
     key, attributes = instruction.kernel, instruction.attributes
     rule = rule_of(instruction)
     suffix = rule.total.name.removeprefix("il_sum_")
@@ -121,8 +121,9 @@ def emit_add(writer: ModelWriter, instruction: Instruction) -> None:
     multipliers, shifts = (numbers(attributes[name]) for name in ("multiplier", "shift"))
     zero_points = numbers(attributes["input_zero_points"])
     members: dict[str, int | str] = {}
-    for stage, multiplier, shift in zip(("_a", "_b", ""), multipliers, shifts, strict=False):
-        members |= {f"scales.multiplier{stage}": multiplier, f"scales.shift{stage}": shift}
+    for kind, values in (("multiplier", multipliers), ("shift", shifts)):
+        for stage, value in zip(("_a", "_b", ""), values, strict=False):
+            members[f"scales.{kind}{stage}"] = value
     structure = writer.structure(
         "shape",
         addition,

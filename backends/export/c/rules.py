@@ -172,6 +172,21 @@ static int64_t il_sum_double_rounding(int64_t a, int64_t b, const il_addends *p)
 """,
     needs=(_ADDENDS, _SCALE_DOUBLE_ROUNDING),
 )
+_SUM_SINGLE_ROUNDING = Piece(
+    name="il_sum_single_rounding",
+    text="""\
+/* equation (17): each term by its multiplier and shift, then their sum by the last shift, ties toward +infinity;
+   |a|, |b| < 2**17, multipliers in [0, 2**31), shifts in [0, 62] */
+static int64_t il_sum_single_rounding(int64_t a, int64_t b, const il_addends *p)
+{
+    return il_shift_half_up(
+        il_shift_half_up(a * p->multiplier_a, p->shift_a)
+            + il_shift_half_up(b * p->multiplier_b, p->shift_b),
+        p->shift);
+}
+""",
+    needs=(_ADDENDS, _SHIFT_HALF_UP),
+)
 DIVIDE_HALF_UP = Piece(
     name="il_divide_half_up",
     text="""\
@@ -201,5 +216,5 @@ class CRule:
 RULES: dict[Requantize, CRule] = {
     Requantize.F32EVEN: CRule(scale=_SCALE_FLOAT32, total=_SUM_FLOAT32),
     Requantize.MUL31DOUBLE: CRule(scale=_SCALE_DOUBLE_ROUNDING, total=_SUM_DOUBLE_ROUNDING),
-    Requantize.MUL31SINGLE: CRule(scale=_SCALE_SINGLE_ROUNDING, total=_SUM_DOUBLE_ROUNDING),
+    Requantize.MUL31SINGLE: CRule(scale=_SCALE_SINGLE_ROUNDING, total=_SUM_SINGLE_ROUNDING),
 }

@@ -78,7 +78,7 @@ def test_every_operator_and_rule_gives_the_oracles_integers(
 def test_every_operator_by_itself_gives_the_oracles_integers(tmp_path: Path) -> None:
     @few_builds(max_examples=2)
     @given(
-        st.tuples(*(instructions(name, ELEMENTS) for name in sorted(EMITTERS))),
+        st.tuples(*(instructions(name, ELEMENTS, tuple(RULES)) for name in sorted(EMITTERS))),
         st.integers(0, 2**32 - 99),
     )
     def check(cases: tuple[IntegerProgram, ...], seed: int) -> None:
@@ -90,7 +90,7 @@ def test_every_operator_by_itself_gives_the_oracles_integers(tmp_path: Path) -> 
 @needs_compiler
 def test_programs_of_many_instructions_give_the_oracles_integers(tmp_path: Path) -> None:
     @few_builds(max_examples=2)
-    @given(st.tuples(*[programs(ELEMENTS)] * 5), st.integers(0, 2**32 - 99))
+    @given(st.tuples(*[programs(ELEMENTS, tuple(RULES))] * 5), st.integers(0, 2**32 - 99))
     def check(cases: tuple[IntegerProgram, ...], seed: int) -> None:
         assert differing(cases, tmp_path, seed) == {}
 

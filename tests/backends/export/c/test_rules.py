@@ -12,7 +12,7 @@ from c_compiler import needs_compiler, run_source, sanitizing
 
 from intlower.backends.export.c.pieces import in_order
 from intlower.backends.export.c.rules import RULES
-from intlower.kernels import numerics
+from intlower.kernels import numerics_sums as sums
 from intlower.kernels.reference import SCALE_RULES
 from intlower.kernels.signature import Requantize
 
@@ -62,13 +62,18 @@ def test_a_sum_rule_is_its_equation(rule: Requantize, tmp_path: Path) -> None:
                 low = int(generator.integers(1, 48))
                 s = [*(low + generator.integers(0, 15, 2)).tolist(), 1]
                 left = 0
-                y = int(numerics.sum_float32(a, m[0], s[0], b, m[1], s[1]))
+                y = int(sums.sum_float32(a, m[0], s[0], b, m[1], s[1]))
+            elif rule is Requantize.MUL31SINGLE:
+                left = 0
+                m = [*generator.integers(0, 1 << 31, 2).tolist(), 0]
+                s = [*generator.integers(0, 63, 2).tolist(), int(generator.integers(0, 20))]
+                y = int(sums.sum_single_rounding(a, m[0], s[0], b, m[1], s[1], s[2]))
             else:
                 left = 13
                 m = generator.integers(1 << 30, 1 << 31, 3).tolist()
                 s = generator.integers(31, 63, 3).tolist()
                 y = int(
-                    numerics.sum_double_rounding(a, m[0], s[0], b, m[1], s[1], m[2], s[2], left)
+                    sums.sum_double_rounding(a, m[0], s[0], b, m[1], s[1], m[2], s[2], left)
                 )
             rows.append((a, b, m[0], s[0], m[1], s[1], m[2], s[2], left, y))
     listed = ",\n".join("{" + ", ".join(map(c_int64, row)) + "}" for row in rows)
