@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.backends.export.ascend import quoted
-from intlower.backends.export.format import grid_of, real_biases, real_weights, refuse
-from intlower.backends.export.qdq import window_shares
-from intlower.compiler.program import Instruction, IntegerProgram, Tensor
+from intlower.backends.export.format import refuse
+from intlower.backends.export.real_layers import RealLayer, real_layers
+from intlower.compiler.program import IntegerProgram, Tensor
 
 # A message of protobuf's text format: numbers, strings, `Word`s, messages, and tuples of those for repeated fields.
 Block = Mapping[str, Any]
@@ -40,7 +40,7 @@ class Layer:
         top: name of its output.
         parameters: what follows in the prototxt.
         blobs: float32 arrays of the caffemodel.
-        instruction: what it was made from; None for inputs and activations.
+        real: what it was made from; None for inputs and activations.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Layer:
     top: str
     parameters: Block = field(default_factory=dict)
     blobs: tuple[NDArray[np.float32], ...] = ()
-    instruction: Instruction | None = None
+    real: RealLayer | None = None
 
 
 def caffe_layers(format_name: str, program: IntegerProgram) -> tuple[Layer, ...]:
@@ -59,9 +59,9 @@ def caffe_layers(format_name: str, program: IntegerProgram) -> tuple[Layer, ...]
         ExportError: a node that Caffe cannot express: uneven pads, other windows, limits other than a ReLU's.
     """
     layers = [_input(program.tensors[name]) for name in program.inputs]
-    for instruction in program.instructions:
-        layers.append(_layer(format_name, program, instruction))
-        layers += _activation(format_name, program, instruction)
+    for layer in real_layers(program):
+        layers.append(_layer(format_name, program, layer))
+        layers += _activation(format_name, layer)
     for step in program.host:
         axis = {"softmax_param": {"axis": step.axis}}
         layers.append(
@@ -87,61 +87,51 @@ def _input(tensor: Tensor) -> Layer:
     )
 
 
-def _layer(format_name: str, program: IntegerProgram, instruction: Instruction) -> Layer:
-    operator, attributes = instruction.kernel.operator, instruction.attributes
+def _layer(format_name: str, program: IntegerProgram, layer: RealLayer) -> Layer:
+    attributes = layer.attributes
     blobs: tuple[NDArray[np.float32], ...] = ()
-    if instruction.weight_grid is not None:
-        blobs = (real_weights(instruction), real_biases(program, instruction))
+    if layer.weights is not None and layer.bias is not None:
+        blobs = (layer.weights, layer.bias)
     parameters: Block
-    match operator:
+    match layer.operator:
         case "conv2d":
-            kind, parameters = (
-                "Convolution",
-                {"convolution_param": _convolution(format_name, instruction)},
-            )
+            kind = "Convolution"
+            parameters = {"convolution_param": _convolution(format_name, layer, blobs[0])}
         case "gemm":
-            kind, parameters = (
-                "InnerProduct",
-                {"inner_product_param": {"num_output": len(blobs[1])}},
-            )
+            kind = "InnerProduct"
+            parameters = {"inner_product_param": {"num_output": len(blobs[1])}}
         case "add":
             kind, parameters = "Eltwise", {"eltwise_param": {"operation": Word("SUM")}}
         case "max_pool" | "average_pool":
-            kind, parameters = (
-                "Pooling",
-                {"pooling_param": _pooling(format_name, program, instruction)},
-            )
+            kind = "Pooling"
+            parameters = {"pooling_param": _pooling(format_name, program, layer)}
         case "concat":
-            kind, parameters = (
-                "Concat",
-                {"concat_param": {"axis": _integer(attributes["axis"])}},
-            )
+            kind = "Concat"
+            parameters = {"concat_param": {"axis": _integer(attributes["axis"])}}
         case "reshape":
             shape = attributes["shape"]
             assert isinstance(shape, tuple)
             kind, parameters = "Reshape", {"reshape_param": {"shape": {"dim": shape}}}
         case "softmax":
-            kind, parameters = (
-                "Softmax",
-                {"softmax_param": {"axis": _integer(attributes["axis"])}},
-            )
-        case "requantize":
+            kind = "Softmax"
+            parameters = {"softmax_param": {"axis": _integer(attributes["axis"])}}
+        case "requantize" | "clamp":
             kind, parameters = "Power", {}  # x to the power of 1: the grid alone changes
         case unknown:
             refuse(
                 format_name,
-                instruction.name,
+                layer.name,
                 f"is a {unknown}, which no Caffe layer computes",
                 "rewrite that part of the model",
             )
     return Layer(
-        name=instruction.name,
+        name=layer.name,
         type=kind,
-        bottoms=instruction.inputs,
-        top=instruction.output,
+        bottoms=layer.inputs,
+        top=layer.output,
         parameters=parameters,
         blobs=blobs,
-        instruction=instruction,
+        real=layer,
     )
 
 
@@ -149,26 +139,25 @@ def _integer(value: Any) -> int:
     return int(value)
 
 
-def _even_pads(format_name: str, instruction: Instruction) -> tuple[int, int]:
-    pads = instruction.attributes["pads"]
+def _even_pads(format_name: str, layer: RealLayer) -> tuple[int, int]:
+    pads = layer.attributes["pads"]
     assert isinstance(pads, tuple)
     if pads[:2] != pads[2:]:
         refuse(
             format_name,
-            instruction.name,
+            layer.name,
             f"has pads {list(pads)}; Caffe pads both ends alike",
             "train with even padding",
         )
     return pads[0], pads[1]
 
 
-def _convolution(format_name: str, instruction: Instruction) -> Block:
-    attributes = instruction.attributes
-    weights = instruction.constants["weights"].array
+def _convolution(format_name: str, layer: RealLayer, weights: NDArray[np.float32]) -> Block:
+    attributes = layer.attributes
     strides, dilations = attributes["strides"], attributes["dilations"]
     assert isinstance(strides, tuple)
     assert isinstance(dilations, tuple)
-    pad_h, pad_w = _even_pads(format_name, instruction)
+    pad_h, pad_w = _even_pads(format_name, layer)
     return {
         "num_output": weights.shape[0],
         "group": _integer(attributes["groups"]),
@@ -182,28 +171,25 @@ def _convolution(format_name: str, instruction: Instruction) -> Block:
     }
 
 
-def _pooling(format_name: str, program: IntegerProgram, instruction: Instruction) -> Block:
-    attributes = instruction.attributes
+def _pooling(format_name: str, program: IntegerProgram, layer: RealLayer) -> Block:
+    attributes = layer.attributes
     kernel, strides = attributes["kernel_shape"], attributes["strides"]
     assert isinstance(kernel, tuple)
     assert isinstance(strides, tuple)
-    pads = _even_pads(format_name, instruction)
-    mean = instruction.kernel.operator == "average_pool"
-    source = program.tensors[instruction.inputs[0]].shape[2:]
-    target = program.tensors[instruction.output].shape[2:]
+    pads = _even_pads(format_name, layer)
+    mean = layer.operator == "average_pool"
+    source = program.tensors[layer.inputs[0]].shape[2:]
+    target = program.tensors[layer.output].shape[2:]
     # Caffe's windows go on until the end of the input is covered: pooling_layer.cpp, ceil.
     sizes = tuple(
         math.ceil(((size or 0) + 2 * pad - k) / stride) + 1
         for size, pad, k, stride in zip(source, pads, kernel, strides, strict=True)
     )
-    if mean:
-        plain = bool((window_shares(program, instruction) == 1).all())
-    else:
-        plain = attributes["dilations"] == (1, 1)
+    plain = bool((layer.share == 1).all()) and attributes.get("dilations", (1, 1)) == (1, 1)
     if sizes != target or not plain:
         refuse(
             format_name,
-            instruction.name,
+            layer.name,
             f"pools to {list(target)}, and Caffe, whose windows cover every input and divide by their area, to {list(sizes)}",
             "pool without padding and overhang",
         )
@@ -218,33 +204,19 @@ def _pooling(format_name: str, program: IntegerProgram, instruction: Instruction
     }
 
 
-def _activation(
-    format_name: str, program: IntegerProgram, instruction: Instruction
-) -> list[Layer]:
-    """Return a ReLU in place where an instruction limits its codes to real 0 and more, nothing where it does not limit."""
-    limits = {
-        **instruction.attributes,
-        **{k: v.array for k, v in instruction.constants.items()},
-    }
-    if "minimum" not in limits or instruction.kernel.operator == "softmax":
+def _activation(format_name: str, layer: RealLayer) -> list[Layer]:
+    """Return a ReLU in place where a layer limits its output to 0 and more, nothing where it does not limit."""
+    if not layer.limited:
         return []
-    low, high = np.atleast_1d(limits["minimum"]), np.atleast_1d(limits["maximum"])
-    grid = grid_of(program, instruction.output)
-    if (
-        (high >= grid.maximum).all()
-        and (low <= grid.minimum).all()
-        and grid.zero_point > grid.minimum
-    ):
-        return []
-    if (high < grid.maximum).any() or (low != grid.zero_point).any():
+    if not layer.rectified:
         refuse(
             format_name,
-            instruction.name,
+            layer.name,
             "limits its output otherwise than by a ReLU, which Caffe has no layer for",
             "leave out ReLU6 and equalization: intlower compile --without equalize",
         )
-    name = instruction.output
-    return [Layer(name=f"{instruction.name}_relu", type="ReLU", bottoms=(name,), top=name)]
+    name = layer.output
+    return [Layer(name=f"{layer.name}_relu", type="ReLU", bottoms=(name,), top=name)]
 
 
 def prototxt(

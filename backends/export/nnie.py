@@ -1,4 +1,4 @@
-"""HiSilicon NNIE: the parameter dictionary of quantization and the mapper's configuration, as text.
+"""`nnie`: a Caffe network, the parameter dictionary of its quantization and the configuration of HiSilicon's mapper.
 
 Sources: ModelTC/MQBench mqbench/deploy/deploy_nnie.py (NAME_gfpq_param_dict.json) and docs nnie.rst: a clip c is allowed where
 16 * log2(c) is an integer; HiSilicon's public mapper configurations for the keys in brackets.
@@ -10,7 +10,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from intlower.backends.export.format import json_bytes, refuse
+from intlower.backends.export.caffe import caffe_layers, caffemodel, prototxt
+from intlower.backends.export.format import Files, Format, json_bytes, refuse
+from intlower.backends.export.real_layers import real_layers
+from intlower.compiler.grids import LogGrid, UniformGrid
+from intlower.compiler.program import IntegerProgram
 
 NAME = "nnie"
 _STEPS_PER_OCTAVE = 16
@@ -54,7 +58,7 @@ def position(layer: str, clip: float) -> int:
             NAME,
             layer,
             f"has the clip {clip:.9g}, not a power of 2**(1/16)",
-            "compile for a target with logarithmic grids",
+            "compile for the target 'nnie', whose clips of 8 bits are",
         )
     return round(exact)
 
@@ -105,3 +109,67 @@ def mapper_config(config: MapperConfig) -> str:
         "norm_type": config.norm_type,
     }
     return "".join(f"[{key}] {value}\n" for key, value in fields.items())
+
+
+def clips(program: IntegerProgram) -> dict[str, list[float]]:
+    """Return the clip of every input that a layer reads as codes, in order, by layer."""
+    found = {}
+    for layer in real_layers(program):
+        grids = [program.tensors[name].grid for name in layer.codes if name]
+        values = [grid.clip for grid in grids if isinstance(grid, LogGrid)]
+        if values:
+            found[layer.name] = values
+    return found
+
+
+def _write(program: IntegerProgram) -> Files:
+    for name in program.inputs:
+        grid = program.tensors[name].grid
+        if not isinstance(grid, LogGrid):
+            refuse(
+                NAME,
+                name,
+                f"is on a {grid.kind} grid, and NNIE takes logarithmic codes",
+                "compile for the target 'nnie'",
+            )
+    parameters = param_dict(clips(program))
+    layers = caffe_layers(NAME, program)
+    config = MapperConfig(
+        prototxt_file="net.prototxt",
+        caffemodel_file="net.caffemodel",
+        image_list="inputs.txt",
+        instruction_name="net",
+        image_type=0,
+    )
+    return {
+        "net.prototxt": prototxt(program.target, layers).encode("ascii"),
+        "net.caffemodel": caffemodel(program.target, layers),
+        "net_gfpq_param_dict.json": parameters,
+        "net.cfg": mapper_config(config).encode("ascii"),
+    }
+
+
+FORMAT = Format(
+    name=NAME,
+    meaning="HiSilicon NNIE: Caffe network, gfpq_param dictionary, mapper configuration",
+    expresses="8-bit logarithmic grids; layers of Caffe, ReLU as the only limit",
+    write=_write,
+    files={
+        "net.prototxt": "the network",
+        "net.caffemodel": "the reals of the program's weight and bias codes",
+        "net_gfpq_param_dict.json": "the clip of every layer's inputs, as MQBench writes it",
+        "net.cfg": "configuration of nnie_mapper",
+    },
+    commands=lambda program: (
+        "ls -1 inputs/*.txt > inputs.txt      # calibration inputs, numbers as text, one file for each sample",
+        "nnie_mapper_12 net.cfg               # of your SDK; writes net_inst.wk",
+    ),
+    notes=(
+        "The mapper chooses the clip of weights itself, by the greatest weight; the weights here are levels of the program's "
+        "grids, so none is beyond its clip.",
+        "It has its own calibration; net_gfpq_param_dict.json is for a mapper that is given clips (gfpq_param_table_8bit).",
+        "What NNIE computes between codes is not published: the program's integers are a definition of intlower's.",
+    ),
+    characters=r"[A-Za-z0-9_./-]",
+    grids=(UniformGrid, LogGrid),
+)

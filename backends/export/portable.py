@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from intlower.backends.export.format import Files, Format, json_bytes
 from intlower.compiler.artifact_metadata import metadata_text
+from intlower.compiler.grids import HalfGrid, LogGrid, UniformGrid
 from intlower.compiler.program import IntegerProgram
 
 _DTYPES = {
@@ -24,6 +25,7 @@ _DTYPES = {
     "uint16": "U16",
     "int32": "I32",
     "int64": "I64",
+    "float16": "F16",
 }
 _ALIGNMENT = 8
 
@@ -55,7 +57,7 @@ def program_document(program: IntegerProgram) -> dict[str, Any]:
 
 
 def safetensors(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """Return arrays of integers as a safetensors file."""
+    """Return arrays of integers or float16 as a safetensors file."""
     header: dict[str, Any] = {}
     parts, offset = [], 0
     for name, array in arrays.items():
@@ -92,6 +94,7 @@ FORMAT = Format(
     meaning="plain JSON and safetensors of the whole program",
     expresses="every program",
     write=_write,
+    grids=(UniformGrid, HalfGrid, LogGrid),
     files={
         "program.json": "grids, origin and instructions, in order",
         "program.safetensors": "the integer arrays, named INSTRUCTION/CONSTANT",

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable, Mapping
 
 from intlower.backends.export.format import Format, shortest
-from intlower.compiler.grids import UniformGrid
+from intlower.compiler.grids import LogGrid, UniformGrid
 from intlower.compiler.program import IntegerProgram, Tensor
 
 _WIDTH = 100
@@ -92,11 +92,11 @@ def _wrapped(text: str, mark: str = "") -> str:
 def _edge(tensor: Tensor, rule: str) -> str:
     grid = tensor.grid
     shape = "x".join("N" if size is None else str(size) for size in tensor.shape)
-    layout = _LAYOUTS.get(len(tensor.shape), "row major")
+    order = _LAYOUTS.get(len(tensor.shape), "row major")
     least, greatest = grid.real_limits
     facts = {
         "dtype": grid.element.dtype_name,
-        "shape": f"{shape}, {layout}",
+        "shape": f"{shape}, {order}",
         "range": f"{least:.6g} to {greatest:.6g}",
     }
     if isinstance(grid, UniformGrid):
@@ -110,6 +110,12 @@ def _edge(tensor: Tensor, rule: str) -> str:
         }
     else:
         facts |= {key: str(value) for key, value in grid.document().items() if key != "dtype"}
+    if isinstance(grid, LogGrid):
+        layout = grid.layout
+        facts["rule"] = (
+            f"code k below {layout.magnitudes}: 2**((k + z) / {layout.steps}); code {layout.magnitudes}: 0; "
+            f"code {layout.magnitudes} + k: -2**((k + z) / {layout.steps})"
+        )
     return "\n".join(
         [f"  {tensor.name}", *(f"    {key:<12}{value}" for key, value in facts.items())]
     )

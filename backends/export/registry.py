@@ -7,9 +7,11 @@ from types import MappingProxyType
 
 from intlower.backends.export import (
     ascend,
+    c_format,
     espdl,
     nart,
     ncnn,
+    nnie,
     portable,
     qdq_format,
     ristretto,
@@ -34,9 +36,11 @@ FORMATS = MappingProxyType(
             nart.FORMAT,
             ncnn.FORMAT,
             ascend.FORMAT,
+            nnie.FORMAT,
             vitis.FORMAT,
             espdl.FORMAT,
             ristretto.FORMAT,
+            c_format.FORMAT,
             portable.FORMAT,
         )
     }
@@ -59,7 +63,7 @@ def find_format(name: str) -> Format:
 
 
 def export_files(program: IntegerProgram, format_name: str) -> Files:
-    """Return the files of a program in a format, README.txt among them.
+    """Return the files of a program in a format, README.txt among them: the format's own where it writes one.
 
     names.json is among them where names had to be replaced: the model's name of every such name.
 
@@ -76,5 +80,5 @@ def export_files(program: IntegerProgram, format_name: str) -> Files:
     files = dict(target_format.write(safe.program))
     if safe.originals:
         files["names.json"] = json_bytes(safe.originals)
-    text = readme(target_format, safe.program, [*files, "README.txt"], safe.originals)
-    return {**files, "README.txt": text.encode()}
+    text = readme(target_format, safe.program, {*files, "README.txt"}, safe.originals)
+    return {"README.txt": text.encode(), **files}

@@ -31,7 +31,7 @@ _TYPES = {"Convolution": "ConvolutionRistretto", "InnerProduct": "FcRistretto"}
 
 def _quantized(program: IntegerProgram, layer: Layer) -> tuple[str, Block]:
     """Return the type of a layer and its quantization_param."""
-    instruction = layer.instruction
+    instruction = layer.real.product if layer.real is not None else None
     if instruction is None or instruction.weight_grid is None:
         return layer.type, {}
     source = program.tensors[instruction.inputs[0]].grid
