@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from intlower.backends.export.registry import export_files
 from intlower.compiler.grids import UniformGrid
 from intlower.compiler.program import Instruction, IntegerProgram
@@ -30,3 +32,31 @@ def shifted(old: UniformGrid, zero_point: int) -> UniformGrid:
 def weighted(program: IntegerProgram) -> list[Instruction]:
     """Return the instructions with weights."""
     return [i for i in program.instructions if i.weight_grid is not None]
+
+
+DTYPES = {
+    "I8": np.int8,
+    "U8": np.uint8,
+    "I16": np.int16,
+    "U16": np.uint16,
+    "I32": np.int32,
+    "I64": np.int64,
+    "F16": np.float16,
+}
+
+
+def read_safetensors(data: bytes) -> dict[str, np.ndarray]:
+    """Return the arrays of a safetensors file, as its README describes it."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    start = 8 + size
+    assert start % 8 == 0
+    arrays, last = {}, 0
+    for name, entry in header.items():
+        begin, end = entry["data_offsets"]
+        assert begin == last
+        last = end
+        flat = np.frombuffer(data[start + begin : start + end], DTYPES[entry["dtype"]])
+        arrays[name] = flat.reshape(entry["shape"])
+    assert start + last == len(data)
+    return arrays

@@ -9,19 +9,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+from intlower.backends.export.ascend_deploy import deploy_model
 from intlower.backends.export.float_model import to_float
 from intlower.backends.export.format import (
     Files,
     Format,
+    grid_of,
     model_bytes,
     refuse,
     require_bits,
     shape_of,
     shortest,
+    weight_grid_of,
     weight_scales,
-    weighted,
 )
-from intlower.compiler.program import IntegerProgram
+from intlower.backends.export.real_layers import RealLayer, real_layers
+from intlower.backends.export.real_model import real_model
+from intlower.compiler.grids import HalfGrid, UniformGrid
+from intlower.compiler.program import Instruction, IntegerProgram
 from intlower.kernels.signature import ElementType
 
 NAME = "ascend"
@@ -81,56 +89,87 @@ def quoted(text: str) -> str:
 
 
 def _write(program: IntegerProgram) -> Files:
-    require_bits(NAME, program, 8)
-    records = []
-    for instruction, source, grid in weighted(program):
-        hint = "compile for a target with signed symmetric weights"
-        if grid.element is not ElementType.INT8 or grid.zero_point != 0:
-            refuse(
-                NAME,
-                instruction.name,
-                f"has {grid.element.dtype_name} weights with zero point {grid.zero_point}; "
-                "AMCT takes int8 with offset_w 0",
-                hint,
-            )
-        if grid.axis is not None and instruction.kernel.operator == "gemm":
-            refuse(
-                NAME,
-                instruction.name,
-                "has a scale for each channel; AMCT has one for a matrix product",
-                hint,
-            )
-        scales = weight_scales(instruction) if grid.axis is not None else grid.scale.array
-        used = [float(scale) for scale in (*scales.reshape(-1), source.scale.array)]
-        if min(used) < _LEAST_SCALE or max(used) > 1 / _LEAST_SCALE:
-            refuse(
-                NAME,
-                instruction.name,
-                f"has scales {min(used):.3g} to {max(used):.3g}; AMCT takes 2**-23 to 2**23",
-                "equalize the weights, or silence channels that are always 0",
-            )
-        records.append(
-            Record(
-                key=instruction.name,
-                scale_d=used[-1],
-                # codes 0..255 are counted from -128
-                offset_d=source.zero_point
-                - (128 if source.element is ElementType.UINT8 else 0),
-                scale_w=used[:-1],
-            )
+    mixed = [tensor for tensor in program.tensors.values() if isinstance(tensor.grid, HalfGrid)]
+    if not mixed:
+        require_bits(NAME, program, 8)
+    layers = real_layers(program)
+    found = [_record(program, layer) for layer in layers if layer.product is not None]
+    if not found:
+        refuse(
+            NAME,
+            program.inputs[0],
+            "and all that follows is half precision, and AMCT's record is of quantized layers",
+            "give the float model to atc; the format 'json' holds the program",
         )
+    files = {"record.txt": record_text(found).encode("ascii")}
+    if not mixed:
+        return {"model.onnx": model_bytes(to_float(program)), **files}
     return {
-        "model.onnx": model_bytes(to_float(program)),
-        "record.txt": record_text(records).encode("ascii"),
+        "model.onnx": model_bytes(real_model(program)),
+        "model_deploy_model.onnx": model_bytes(deploy_model(program)),
+        **files,
     }
+
+
+def _record(program: IntegerProgram, layer: RealLayer) -> Record:
+    """Return the record of a layer that multiplies or averages codes.
+
+    Raises:
+        ExportError: AMCT has no such grid.
+    """
+    assert layer.product is not None  # the caller chose it
+    source = grid_of(program, layer.product.inputs[0])
+    if layer.product.weight_grid is None:  # a mean: the sum times 1 / area
+        area = np.prod(np.array(layer.attributes["kernel_shape"]))
+        scales = np.array([1 / area], np.float32)
+    else:
+        scales = _weight_scales(layer, layer.product)
+    used = [float(scale) for scale in (*scales.reshape(-1), source.scale.array)]
+    if min(used) < _LEAST_SCALE or max(used) > 1 / _LEAST_SCALE:
+        refuse(
+            NAME,
+            layer.name,
+            f"has scales {min(used):.3g} to {max(used):.3g}; AMCT takes 2**-23 to 2**23",
+            "equalize the weights, or silence channels that are always 0",
+        )
+    return Record(
+        key=layer.name,
+        scale_d=used[-1],
+        # codes 0..255 are counted from -128
+        offset_d=source.zero_point - (128 if source.element is ElementType.UINT8 else 0),
+        scale_w=used[:-1],
+    )
+
+
+def _weight_scales(layer: RealLayer, product: Instruction) -> NDArray[np.float32]:
+    grid = weight_grid_of(product)
+    hint = "compile for a target with signed symmetric weights"
+    if grid.element is not ElementType.INT8 or grid.zero_point != 0:
+        refuse(
+            NAME,
+            layer.name,
+            f"has {grid.element.dtype_name} weights with zero point {grid.zero_point}; "
+            "AMCT takes int8 with offset_w 0",
+            hint,
+        )
+    if grid.axis is not None and layer.operator == "gemm":
+        refuse(
+            NAME,
+            layer.name,
+            "has a scale for each channel; AMCT has one for a matrix product",
+            hint,
+        )
+    return weight_scales(product) if grid.axis is not None else grid.scale.array
 
 
 def _commands(program: IntegerProgram) -> tuple[str, ...]:
     shapes = ";".join(
         f"{name}:{shape_of(program.tensors[name].shape)}" for name in program.inputs
     )
+    made = any(isinstance(tensor.grid, HalfGrid) for tensor in program.tensors.values())
+    mark = "# AMCT's own model_deploy_model.onnx, in place of the one here: " if made else ""
     return (
-        "python -c \"import amct_onnx; amct_onnx.convert_model('model.onnx', 'record.txt', 'model')\"",
+        f"{mark}python -c \"import amct_onnx; amct_onnx.convert_model('model.onnx', 'record.txt', 'model')\"",
         f'atc --framework=5 --model=model_deploy_model.onnx --output=model --input_shape="{shapes}" '
         "--soc_version=Ascend310",
     )
@@ -139,13 +178,15 @@ def _commands(program: IntegerProgram) -> tuple[str, ...]:
 FORMAT = Format(
     name=NAME,
     meaning="Huawei Ascend: record file for AMCT and ATC",
-    expresses="8-bit grids; int8 symmetric weights, per channel in convolutions",
+    expresses="8-bit grids, half precision between layers; int8 symmetric weights, per channel in convolutions",
     write=_write,
     files={
         "model.onnx": "the float network with the program's weights",
+        "model_deploy_model.onnx": "what AMCT makes of both, for programs of the target 'ascend310'",
         "record.txt": "protobuf text: scale and offset of every layer's input and weights",
     },
     commands=_commands,
+    grids=(UniformGrid, HalfGrid),
     notes=(
         "AMCT quantizes the inputs of convolutions and matrix products only; between them the network runs in float16.",
     ),

@@ -25,4 +25,6 @@ FORMAT = Format(
         "Makefile": "make test",
     },
     commands=lambda program: ("make test",),
+    # Comments alone bear names, and escape what they must.
+    characters=r"[\s\S]",
 )

@@ -19,6 +19,7 @@ from intlower.backends.export.format import (
     Files,
     Format,
     bits_of,
+    grid_of,
     json_bytes,
     model_bytes,
     power_of_two,
@@ -43,7 +44,7 @@ def layer_config(program: IntegerProgram) -> dict[str, Any]:
     """
     config: dict[str, Any] = {}
     for instruction, source, grid in weighted(program):
-        target = program.tensors[instruction.output].grid
+        target = grid_of(program, instruction.output)
         input_exponent = -power_of_two(NAME, instruction.inputs[0], source)
         filter_exponent = -power_of_two(NAME, instruction.name, grid)
         output_exponent = -power_of_two(NAME, instruction.output, target)
@@ -72,7 +73,10 @@ def layer_config(program: IntegerProgram) -> dict[str, Any]:
 def exponents(program: IntegerProgram) -> dict[str, Any]:
     """Return the exponent and the width of every tensor."""
     return {
-        name: {"exponent": -power_of_two(NAME, name, tensor.grid), "bits": bits_of(tensor.grid)}
+        name: {
+            "exponent": -power_of_two(NAME, name, tensor.grid),
+            "bits": bits_of(grid_of(program, name)),
+        }
         for name, tensor in program.tensors.items()
     }
 

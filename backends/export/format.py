@@ -127,9 +127,9 @@ def real_biases(program: IntegerProgram, instruction: Instruction) -> NDArray[np
     return real_bias(instruction.constants["bias"].array, scale)
 
 
-def bits_of(grid: Grid) -> int:
-    """Return the width of a grid's storage type."""
-    return 8 * grid.dtype.itemsize
+def bits_of(grid: UniformGrid) -> int:
+    """Return the width of a grid's codes, which may be stored wider: 4 for -7..7."""
+    return (grid.maximum - grid.minimum).bit_length()
 
 
 def require_symmetric(format_name: str, program: IntegerProgram) -> None:
@@ -159,15 +159,17 @@ def require_bits(format_name: str, program: IntegerProgram, *allowed: int) -> No
     """Refuse a program with codes of another width.
 
     Raises:
-        ExportError: naming the first such tensor.
+        ExportError: naming the first such tensor or node.
     """
-    for tensor in program.tensors.values():
-        if bits_of(tensor.grid) not in allowed:
+    places = [(name, grid_of(program, name)) for name in program.tensors]
+    places += [(instruction.name, grid) for instruction, _, grid in weighted(program)]
+    for where, grid in places:
+        if bits_of(grid) not in allowed:
             widths = " or ".join(str(bits) for bits in allowed)
             refuse(
                 format_name,
-                tensor.name,
-                f"has codes of {bits_of(tensor.grid)} bits, and the format takes {widths}",
+                where,
+                f"has codes of {bits_of(grid)} bits, and the format takes {widths}",
                 "compile for a target with 8-bit codes",
             )
 

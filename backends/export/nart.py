@@ -73,7 +73,7 @@ def _module(program: IntegerProgram) -> str:
 
 
 def _write(program: IntegerProgram) -> Files:
-    require_bits(NAME, program, 8)
+    require_bits(NAME, program, 4, 8)
     module = _module(program)
     config = {
         "default_net_type_token": module,
@@ -81,7 +81,7 @@ def _write(program: IntegerProgram) -> Files:
         "data_num": 1,
         module: {
             "symmetric": module == "cuda_quant",
-            "bit_width": 8,
+            "bit_width": min(bits_of(grid_of(program, name)) for name in program.tensors),
             "qparams_file": "qparams.json",
         },
     }
@@ -95,7 +95,7 @@ def _write(program: IntegerProgram) -> Files:
 FORMAT = Format(
     name=NAME,
     meaning="SenseTime NART: quantization parameters and configuration",
-    expresses="8-bit uniform grids; symmetric ones for GPU (cuda_quant), others for ARM (quant)",
+    expresses="4- and 8-bit uniform grids; symmetric ones for GPU (cuda_quant), others for ARM (quant)",
     write=_write,
     files={
         "model.onnx": "the float network with the program's weights, batch of 1",

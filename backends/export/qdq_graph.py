@@ -96,8 +96,11 @@ class QdqGraph:
         return real
 
     def bias(self, name: str, codes: NDArray[Any], scale: NDArray[np.float32]) -> str:
-        """Store a bias, int32 codes with their dequantizer or reals; return the name of the reals."""
-        if self._float_bias:
+        """Store a bias, int32 codes with their dequantizer or reals; return the name of the reals.
+
+        Codes of 64 bits, of targets whose sums are as wide, become reals: DequantizeLinear takes none.
+        """
+        if self._float_bias or codes.dtype.itemsize > 4:
             return self.constant(name, real_bias(codes, scale))
         return self.dequantized_constant(name, codes, scale, np.zeros(scale.shape, np.int32))
 
@@ -112,8 +115,17 @@ class QdqGraph:
         """Declare a graph input of the tensor's name: its codes, or reals that are quantized first."""
         if integer:
             self._codes[tensor.name] = tensor.name
-        else:
-            self.quantize(tensor, tensor.name)
+            return
+        source = tensor.name
+        grid = uniform(tensor.grid, tensor.name)
+        if grid.limits != grid.element.limits:  # a quantizer ends where its type does
+            source = self.fresh(f"{tensor.name}/limited")
+            ends = [
+                self.constant(f"{tensor.name}/{side}", np.array(limit, np.float32))
+                for side, limit in zip(("minimum", "maximum"), grid.real_limits, strict=True)
+            ]
+            self.add("Clip", [tensor.name, *ends], source)
+        self.quantize(tensor, source)
 
     def quantize(self, tensor: Tensor, source: str) -> None:
         """Define a tensor as the quantized value of `source`."""

@@ -49,7 +49,9 @@ class RealLayer:
         share: of an average, what each window's mean is multiplied by beside 1 / area, [OH, OW] or [1, 1].
         low: least output, [] or [O]; -infinity where there is none.
         high: greatest output, alike.
-        product: the instruction that holds weights, or sums a quantized average; None elsewhere.
+        border: [], what a padding fills in.
+        scales: float32 [O], by which the sums of a quantized layer become half precision; empty elsewhere.
+        product: the instruction that holds weights in codes, or sums a quantized average; None elsewhere.
     """
 
     name: str
@@ -63,6 +65,8 @@ class RealLayer:
     share: NDArray[np.float64] = field(default_factory=lambda: np.ones((1, 1)))
     low: Reals
     high: Reals
+    border: Reals = field(default_factory=lambda: np.zeros((), np.float32))
+    scales: Reals = field(default_factory=lambda: np.zeros(0, np.float32))
     product: Instruction | None = None
 
     @property
@@ -98,7 +102,7 @@ def real_layers(program: IntegerProgram) -> tuple[RealLayer, ...]:
             sums[output] = instruction  # half_dequantize makes its reals
             continue
         product = sums.get(instruction.inputs[0])
-        if product is None and instruction.weight_grid is not None:
+        if product is None and instruction.kernel.weight not in (None, ElementType.FLOAT16):
             product = instruction
         made = product if operator == "half_dequantize" and product is not None else instruction
         read = codes
@@ -121,6 +125,8 @@ def real_layers(program: IntegerProgram) -> tuple[RealLayer, ...]:
                 share=_share(program, made),
                 low=low,
                 high=high,
+                border=_border(program, made),
+                scales=_scales(instruction),
                 product=product,
             )
         )
@@ -151,6 +157,26 @@ def _share(program: IntegerProgram, instruction: Instruction) -> NDArray[np.floa
         return window_shares(program, instruction)
     counts = "counts" if operator == "linear_average_pool" else "count"
     return area / instruction.constants[counts].array.astype(np.float64)
+
+
+def _border(program: IntegerProgram, instruction: Instruction) -> Reals:
+    """Return the real number that a padding fills in."""
+    if instruction.kernel.operator == "half_pad":
+        return instruction.constants["value"].array.astype(np.float32).reshape(())
+    if instruction.kernel.operator != "pad":
+        return np.zeros((), np.float32)
+    value = instruction.attributes["value"]
+    return np.asarray(program.tensors[instruction.output].grid.dequantize(value), np.float32)
+
+
+def _scales(instruction: Instruction) -> Reals:
+    """Return the scales of the sums that an instruction makes half precision of."""
+    if instruction.kernel.operator != "half_dequantize":
+        return np.zeros(0, np.float32)
+    multiplier, shift = (
+        instruction.constants[name].array.astype(np.int64) for name in ("multiplier", "shift")
+    )
+    return np.ldexp(multiplier.astype(np.float64), -shift).astype(np.float32)
 
 
 def _bias(program: IntegerProgram, instruction: Instruction) -> Reals:

@@ -18,10 +18,12 @@ from intlower.backends.export.format import (
     Files,
     Format,
     bits_of,
+    grid_of,
     power_of_two,
     require_bits,
     require_per_tensor,
     require_symmetric,
+    weight_grid_of,
 )
 from intlower.compiler.program import IntegerProgram
 
@@ -34,15 +36,15 @@ def _quantized(program: IntegerProgram, layer: Layer) -> tuple[str, Block]:
     instruction = layer.real.product if layer.real is not None else None
     if instruction is None or instruction.weight_grid is None:
         return layer.type, {}
-    source = program.tensors[instruction.inputs[0]].grid
-    target = program.tensors[instruction.output].grid
+    source = grid_of(program, instruction.inputs[0])
+    target = grid_of(program, instruction.output)
     return _TYPES[layer.type], {
         "quantization_param": {
             "precision": Word("DYNAMIC_FIXED_POINT"),
             "rounding_scheme": Word("NEAREST"),
             "bw_layer_in": bits_of(source),
             "bw_layer_out": bits_of(target),
-            "bw_params": bits_of(instruction.weight_grid),
+            "bw_params": bits_of(weight_grid_of(instruction)),
             "fl_layer_in": power_of_two(NAME, instruction.inputs[0], source),
             "fl_layer_out": power_of_two(NAME, instruction.output, target),
             "fl_params": power_of_two(NAME, instruction.name, instruction.weight_grid),

@@ -15,6 +15,7 @@ from intlower.backends.export.format import (
     Files,
     Format,
     bits_of,
+    grid_of,
     json_bytes,
     model_bytes,
     power_of_two,
@@ -58,11 +59,11 @@ def quant_info(program: IntegerProgram) -> dict[str, Any]:
     return {
         "param": parameters,
         "output": {
-            i.name: [[bits_of(program.tensors[i.output].grid), positions[i.output]]]
+            i.name: [[bits_of(grid_of(program, i.output)), positions[i.output]]]
             for i in program.instructions
         },
         "input": {
-            name: [[bits_of(program.tensors[name].grid), positions[name]]]
+            name: [[bits_of(grid_of(program, name)), positions[name]]]
             for name in program.inputs
         },
     }

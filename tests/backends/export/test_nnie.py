@@ -1,13 +1,23 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import networks
+import numpy as np
+import onnx
 import pytest
+import small_programs
+from google.protobuf import text_format
 from hypothesis import given
 from hypothesis import strategies as st
+from text_messages import CAFFE
 
 from intlower.backends.export.nnie import MapperConfig, mapper_config, param_dict, position
+from intlower.backends.export.registry import export_files
 from intlower.compiler.errors import ExportError
+from intlower.compiler.grids import LogGrid
+from intlower.compiler.pipeline import compile_model
 
 
 @given(st.dictionaries(st.text(max_size=5), st.lists(st.integers(-256, 256), max_size=3)))
@@ -46,3 +56,34 @@ def test_the_mappers_configuration_has_one_key_a_line() -> None:
     assert fields["compile_mode"] == "1"
     assert float(fields["data_scale"]) == pytest.approx(1 / 255, rel=1e-6)
     assert fields["internal_stride"] == "16"
+
+
+def test_the_network_and_the_clips_are_the_programs(tmp_path: Path) -> None:
+    model = networks.classifier(seed=5)
+    onnx.save(model, tmp_path / "model.onnx")
+    samples = networks.random_inputs(model, batch=4)
+    program = compile_model(tmp_path / "model.onnx", target="nnie", samples=samples)
+    files = export_files(program, "nnie")
+    stored = json.loads(files["net_gfpq_param_dict.json"])["nnie"]["gfpq_param_dict"]
+    layers = text_format.Parse(files["net.prototxt"].decode(), CAFFE["NetParameter"]()).layer
+    blobs = CAFFE["NetParameter"].FromString(files["net.caffemodel"]).layer
+    grids = [tensor.grid for tensor in program.tensors.values()]
+    positions = {grid.clip_steps for grid in grids if isinstance(grid, LogGrid)}
+    assert {position(layer, c) for layer, clips in stored.items() for c in clips} == positions
+    assert set(stored) <= {layer.name for layer in layers}
+    weights = {i.name: i for i in program.instructions if i.weight_grid is not None}
+    assert {layer.name for layer in blobs} == set(weights)
+    for layer in blobs:
+        instruction = weights[layer.name]
+        grid = instruction.weight_grid
+        assert isinstance(grid, LogGrid)
+        reals = np.array(layer.blobs[0].data, np.float32)
+        codes = instruction.constants["weights"].array
+        assert np.array_equal(grid.quantize(reals).reshape(codes.shape), codes)
+        assert np.abs(reals).max() <= grid.clip
+    assert export_files(program, "nnie") == files
+
+
+def test_uniform_programs_are_refused() -> None:
+    with pytest.raises(ExportError, match="nnie: 'image' is on a uniform grid"):
+        export_files(small_programs.classifier(), "nnie")

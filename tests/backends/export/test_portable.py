@@ -6,29 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import strategies
+from export_reading import read_safetensors
 from hypothesis import HealthCheck, given, settings
 
 from intlower.backends.export.registry import export_files
 from intlower.compiler.program import IntegerProgram
-
-DTYPES = {"I8": np.int8, "U8": np.uint8, "I16": np.int16, "U16": np.uint16, "I32": np.int32}
-
-
-def read_safetensors(data: bytes) -> dict[str, np.ndarray]:
-    """Return the arrays of a safetensors file, as its README describes it."""
-    size = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + size])
-    start = 8 + size
-    assert start % 8 == 0
-    arrays, last = {}, 0
-    for name, entry in header.items():
-        begin, end = entry["data_offsets"]
-        assert begin == last
-        last = end
-        flat = np.frombuffer(data[start + begin : start + end], DTYPES[entry["dtype"]])
-        arrays[name] = flat.reshape(entry["shape"])
-    assert start + last == len(data)
-    return arrays
 
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
