@@ -73,7 +73,7 @@ def _module(program: IntegerProgram) -> str:
 
 
 def _write(program: IntegerProgram) -> Files:
-    require_bits(NAME, program, 4, 8)
+    require_bits(NAME, program, *range(2, 9))
     module = _module(program)
     config = {
         "default_net_type_token": module,
@@ -95,7 +95,7 @@ def _write(program: IntegerProgram) -> Files:
 FORMAT = Format(
     name=NAME,
     meaning="SenseTime NART: quantization parameters and configuration",
-    expresses="4- and 8-bit uniform grids; symmetric ones for GPU (cuda_quant), others for ARM (quant)",
+    expresses="uniform grids of 2 to 8 bits; symmetric ones for GPU (cuda_quant), others for ARM (quant)",
     write=_write,
     files={
         "model.onnx": "the float network with the program's weights, batch of 1",

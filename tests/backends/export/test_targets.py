@@ -87,11 +87,20 @@ def test_every_format_holds_a_program_or_says_where_it_does_not(
     assert [text for text in refusals if not any(place in text for place in places)] == []
 
 
-@pytest.mark.parametrize("target", [name for name in target_names() if OWN_FORMATS.get(name)])
+@pytest.mark.parametrize(
+    "target",
+    # 16-bit clips of NNIE have no public form, and AMCT records no network of half precision.
+    [
+        name
+        for name in variants()
+        if OWN_FORMATS.get(name.partition(":")[0])
+        and name not in ("nnie:bits=16", "ascend310:bits=fp16")
+    ],
+)
 @pytest.mark.parametrize("make", NETWORKS, ids=lambda make: str(make.__name__))
 def test_a_target_has_its_vendors_format(make: Any, target: str, tmp_path: Path) -> None:
     program, _ = compiled(make, target, tmp_path)
-    format_name = OWN_FORMATS[target]
+    format_name = OWN_FORMATS[target.partition(":")[0]]
     assert format_name is not None
     assert set(export_files(program, format_name)) >= {"README.txt"}
 
