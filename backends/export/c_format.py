@@ -14,7 +14,7 @@ def _write(program: IntegerProgram) -> Files:
 FORMAT = Format(
     name="c",
     meaning="self-contained C99, integers only, with golden vectors",
-    expresses="8- and 16-bit uniform grids; rules f32even, mul31double, mul31single; sums in int32",
+    expresses="8- and 16-bit uniform grids; every rule, sums of 32 and 64 bits; logarithmic codes",
     write=_write,
     files={
         "model.h": "the network's one function",

@@ -17,6 +17,7 @@ from intlower.backends.export import (
     ristretto,
     snpe,
     tensorrt,
+    tflite_format,
     vitis,
 )
 from intlower.backends.export.format import Files, Format, json_bytes, require_grids
@@ -33,6 +34,7 @@ FORMATS = MappingProxyType(
             qdq_format.FORMAT,
             tensorrt.FORMAT,
             snpe.FORMAT,
+            tflite_format.FORMAT,
             nart.FORMAT,
             ncnn.FORMAT,
             ascend.FORMAT,

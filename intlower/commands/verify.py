@@ -29,7 +29,7 @@ PROOFS = ("onnxruntime", "reference")
 # The program's C export, built by the system's compiler: it must give the same integers, too.
 C_WITNESS = "c"
 # Runtimes with an arithmetic of their own, `intlower.witnesses.registry`: their differences are counted.
-WITNESSES = ("onnxruntime-qdq", "openvino", "qnn-htp")
+WITNESSES = ("onnxruntime-qdq", "openvino", "qnn-htp", "litert", "tflite-micro")
 
 
 @click.command(

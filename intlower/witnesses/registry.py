@@ -5,13 +5,19 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from intlower.compiler.errors import IntlowerError
-from intlower.witnesses import onnxruntime_qdq, openvino, qnn_htp
+from intlower.witnesses import litert, onnxruntime_qdq, openvino, qnn_htp, tflite_micro
 from intlower.witnesses.witness import Witness
 
 WITNESSES = MappingProxyType(
     {
         witness.name: witness
-        for witness in (onnxruntime_qdq.WITNESS, openvino.WITNESS, qnn_htp.WITNESS)
+        for witness in (
+            onnxruntime_qdq.WITNESS,
+            openvino.WITNESS,
+            qnn_htp.WITNESS,
+            litert.WITNESS,
+            tflite_micro.WITNESS,
+        )
     }
 )
 

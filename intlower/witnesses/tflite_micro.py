@@ -8,7 +8,7 @@ from intlower.backends.export.tflite import FILE_NAME, export_tflite
 from intlower.backends.export.tflite.network import TO_NCHW, TO_NHWC
 from intlower.compiler.errors import IntlowerError
 from intlower.compiler.program import IntegerProgram
-from intlower.witnesses.litert import Codes, Run
+from intlower.witnesses.witness import Codes, Run, Variant, Witness
 
 
 def open_tflite_micro(program: IntegerProgram) -> Run:
@@ -51,3 +51,21 @@ def open_tflite_micro(program: IntegerProgram) -> Run:
         return {name: np.concatenate(arrays) for name, arrays in results.items()}
 
     return run
+
+
+def _open(program: IntegerProgram, every_tensor: bool) -> Run:
+    if every_tensor:
+        raise IntlowerError(
+            "TFLite Micro shows outputs only",
+            "search for the first difference with --against litert",
+        )
+    return open_tflite_micro(program)
+
+
+WITNESS = Witness(
+    name="tflite-micro",
+    meaning="the exported .tflite file in TensorFlow Lite for Microcontrollers, built for this machine",
+    modules=("tflite_micro",),
+    install="pip install --no-deps tflite-micro",
+    variants=(Variant(name="tflite-micro", open=_open, batch=1),),
+)
