@@ -12,6 +12,7 @@ from intlower.compiler.passes.base import Pass
 from intlower.compiler.passes.equalize import Equalize
 from intlower.compiler.passes.estimate_inputs import EstimateInputs
 from intlower.compiler.passes.fill_depthwise import FillDepthwise
+from intlower.compiler.passes.fit_powers_of_two import FitPowersOfTwo
 from intlower.compiler.passes.silence_channels import SilenceChannels
 from intlower.compiler.passes.standard import STANDARD_PASSES
 from intlower.compiler.recipe import Recipe, WeightRounding
@@ -19,43 +20,51 @@ from intlower.compiler.spec import TargetSpec
 
 RECIPE_NAMES = ("default", "none", "data-free-strict")
 
-Step = Callable[[Recipe], Recipe]
+Step = Callable[[Recipe, TargetSpec | None], Recipe]
 
 
 @dataclass(frozen=True, slots=True)
-class _AddPass:
+class AddPass:
     """A step that appends a pass."""
 
     rewrite: Pass
 
-    def __call__(self, recipe: Recipe) -> Recipe:
+    def __call__(self, recipe: Recipe, spec: TargetSpec | None) -> Recipe:
+        """Return the recipe with the pass."""
         return replace(recipe, passes=(*recipe.passes, self.rewrite))
 
 
-def _round_by_squant(recipe: Recipe) -> Recipe:
+def _fit_powers(recipe: Recipe, spec: TargetSpec | None) -> Recipe:
+    assert spec is not None  # only uniform grids have the step
+    rewrite = FitPowersOfTwo(activations=spec.activations, weights=spec.weights)
+    return replace(recipe, passes=(*recipe.passes, rewrite))
+
+
+def _round_by_squant(recipe: Recipe, spec: TargetSpec | None) -> Recipe:
     return replace(recipe, rounding=WeightRounding.SQUANT)
 
 
-def _round_by_gptq(recipe: Recipe) -> Recipe:
+def _round_by_gptq(recipe: Recipe, spec: TargetSpec | None) -> Recipe:
     return replace(recipe, rounding=WeightRounding.GPTQ)
 
 
-def _correct_bias(recipe: Recipe) -> Recipe:
+def _correct_bias(recipe: Recipe, spec: TargetSpec | None) -> Recipe:
     return replace(recipe, correct_bias=True)
 
 
-def _correct_on_samples(recipe: Recipe) -> Recipe:
+def _correct_on_samples(recipe: Recipe, spec: TargetSpec | None) -> Recipe:
     return replace(recipe, correct_on_samples=True)
 
 
 # Every step, in the order in which they take effect: later ones rely on what earlier ones leave.
 STEPS: MappingProxyType[str, Step] = MappingProxyType(
     {
-        "estimate_inputs": _AddPass(EstimateInputs()),
-        "silence_channels": _AddPass(SilenceChannels()),
-        "equalize": _AddPass(Equalize()),
-        "fill_depthwise": _AddPass(FillDepthwise()),
-        "absorb_bias": _AddPass(AbsorbBias()),
+        "estimate_inputs": AddPass(EstimateInputs()),
+        "silence_channels": AddPass(SilenceChannels()),
+        "equalize": AddPass(Equalize()),
+        "fill_depthwise": AddPass(FillDepthwise()),
+        "absorb_bias": AddPass(AbsorbBias()),
+        "fit_powers_of_two": _fit_powers,
         "correct_bias": _correct_bias,
         "squant": _round_by_squant,
         "gptq": _round_by_gptq,
@@ -89,7 +98,7 @@ def uniform_recipe(
             f"the step 'correct_on_samples' needs a 32-bit bias, and that of {spec.name!r} is narrower",
             "leave it out",
         )
-    return composed_recipe(spec.name, name, default_steps(spec), STEPS, added, removed)
+    return composed_recipe(spec.name, name, default_steps(spec), STEPS, added, removed, spec)
 
 
 def composed_recipe(
@@ -99,6 +108,7 @@ def composed_recipe(
     steps: Mapping[str, Step],
     added: Sequence[str],
     removed: Sequence[str],
+    spec: TargetSpec | None = None,
 ) -> Recipe:
     """Return the recipe of a name: `own` steps or none, and those added, less those removed.
 
@@ -109,6 +119,7 @@ def composed_recipe(
         steps: that the target knows, in the order in which they take effect.
         added: names of steps that it gets as well.
         removed: names of steps that it goes without.
+        spec: what the steps may ask of the target's uniform grids.
 
     Raises:
         TargetError: there is no such recipe or step, or a step is both added and removed.
@@ -137,7 +148,7 @@ def composed_recipe(
         data_free=name == "data-free-strict",
     )
     for step in chosen:
-        recipe = steps[step](recipe)
+        recipe = steps[step](recipe, spec)
     return recipe
 
 
@@ -150,4 +161,6 @@ def default_steps(spec: TargetSpec) -> tuple[str, ...]:
     omitted = {"absorb_bias", "gptq", "correct_on_samples"}
     # One weight scale for all channels cannot take up a factor of each; a scale of its own needs no equalizing.
     omitted.add("equalize" if spec.weights.per_channel else "fill_depthwise")
+    if not spec.activations.power_of_two:
+        omitted.add("fit_powers_of_two")
     return tuple(step for step in STEPS if step not in omitted)

@@ -103,5 +103,5 @@ def _recipe(
         needs_ranges=needs_ranges,
     )
     for step in chosen:
-        recipe = STEPS[step](recipe)
+        recipe = STEPS[step](recipe, None)
     return recipe

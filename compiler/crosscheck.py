@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from intlower.compiler.artifact import open_artifact, parse, to_model
 from intlower.compiler.errors import ArtifactError, IntlowerError, SimulationMismatch
 from intlower.compiler.program import IntegerProgram
-from intlower.compiler.simulator import Simulator, check_codes, open_program, run_reference
+from intlower.compiler.simulator import check_codes, open_program, run_reference
 
 Codes = NDArray[Any]
 Engine = Callable[[Mapping[str, Codes]], Mapping[str, Codes]]
@@ -183,6 +183,7 @@ def verify(
     inputs: Mapping[str, Codes],
     against: Sequence[str] = YARDSTICKS,
     progress: Callable[[int, int], None] | None = None,
+    others: Mapping[str, Engine] | None = None,
 ) -> dict[str, Comparison]:
     """Return how the Numba engine's integers, those of every tensor, differ from each yardstick's.
 
@@ -194,6 +195,7 @@ def verify(
         inputs: one array of codes for each input, batch first.
         against: "onnxruntime", "reference", or both.
         progress: called with the numbers of samples done and of all.
+        others: further yardsticks by name, that give every tensor.
 
     Raises:
         IntlowerError: a yardstick of another name.
@@ -212,6 +214,7 @@ def verify(
         engines["onnxruntime"] = OnnxruntimeWitness(program, keep_all=True).run
     if "reference" in against:
         engines["reference"] = lambda batch: run_reference(program, batch, keep_all=True)
+    engines |= others or {}
     tensors = [instruction.output for instruction in program.instructions]
     results = {name: Comparison(against=name, compared=0, mismatches=0) for name in engines}
     done, total = 0, _samples(codes)
@@ -219,10 +222,11 @@ def verify(
         ours = simulator.run_all(batch)
         unstable = _differing(program.outputs, ours, simulator.run(batch))
         for name, engine in engines.items():
-            mismatches = unstable + _differing(tensors, ours, engine(batch))
+            theirs = engine(batch)
+            mismatches = unstable + _differing(tensors, ours, theirs)
             first = results[name].first
             if mismatches and first is None:
-                first = _located(program, batch, simulator)
+                first = _located(program, batch, ours, theirs, name)
             results[name] = Comparison(
                 against=name,
                 compared=results[name].compared + sum(ours[tensor].size for tensor in tensors),
@@ -283,15 +287,17 @@ def _unequal(name: str, expected: Codes, actual: Codes) -> NDArray[np.bool_]:
 
 
 def _located(
-    program: IntegerProgram, batch: Mapping[str, Codes], simulator: Simulator
+    program: IntegerProgram,
+    batch: Mapping[str, Codes],
+    ours: Mapping[str, Codes],
+    theirs: Mapping[str, Codes],
+    against: str,
 ) -> Mismatch | None:
-    """Return where the Numba engine leaves the oracle, or if it does not, where onnxruntime does."""
+    """Return where the Numba engine leaves the oracle, or if it does not, where the yardstick does."""
     expected = run_reference(program, batch, keep_all=True)
-    found = _first_mismatch(program, expected, simulator.run_all(batch), "numba")
-    if found is not None:
-        return found
-    witness = OnnxruntimeWitness(program, keep_all=True)
-    return _first_mismatch(program, expected, witness.run(batch), "onnxruntime")
+    return _first_mismatch(program, expected, ours, "numba") or _first_mismatch(
+        program, expected, theirs, against
+    )
 
 
 def _first_mismatch(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -181,7 +181,7 @@ def fresh_name(base: str, taken: Iterable[str]) -> str:
     >>> fresh_name("bias", {"bias", "bias_1"})
     'bias_2'
     """
-    used = set(taken)
+    used = taken if isinstance(taken, Set) else set(taken)
     if base not in used:
         return base
     number = 1

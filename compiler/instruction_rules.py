@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intlower.compiler.accumulation import product_bounds
+from intlower.compiler.accumulation import SATURATING_BITS, product_bounds, saturates
 from intlower.compiler.errors import InvalidGraph
 from intlower.compiler.instruction_checker import LARGEST_TENSOR, Attributes, Checker
 from intlower.compiler.instruction_rules_half import HALF_RULES
 from intlower.compiler.instruction_rules_log import LOG_RULES
 from intlower.compiler.operators import AveragePool, Concat, Conv, MaxPool, Pad, Shape, Slice
+from intlower.kernels.numerics_fixed import SUM_INTEGER_BITS
 from intlower.kernels.signature import ElementType, KernelKey, Requantize
 
 
@@ -95,7 +96,18 @@ def _weighted(checker: Checker, outputs: int) -> None:
     ):
         raise checker.error("single precision does not hold its biases")
     bound = np.maximum(highest + np.maximum(bias, 0), -lowest - np.minimum(bias, 0))
-    if wide:
+    if "accumulator_bits" in checker.attributes:
+        bits = checker.number("accumulator_bits", *SATURATING_BITS)
+        product = checker.reach(zero_point) * max(
+            abs(c - weight_zero_point) for c in (low, high)
+        )
+        late = checker.kernel.requantize is Requantize.F32BIAS
+        if wide or late or not saturates(bits, bias, product):
+            raise checker.error(
+                f"its biases or products do not fit sums that saturate at {bits} bits"
+            )
+        checker.accumulator(np.minimum(bound, 1 << (bits - 1)), checker.constants["shift"])
+    elif wide:
         checker.wide_accumulator(bound)
     else:
         checker.accumulator(bound, checker.constants["shift"])
@@ -156,7 +168,7 @@ def _add(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     for zero_point in checker.numbers(
         "input_zero_points", 2, *checker.kernel.activation.limits
     ):
-        if checker.reach(zero_point) << left_shift >= 1 << 30:
+        if checker.reach(zero_point) << left_shift > 1 << 30:
             raise checker.error(f"left_shift {left_shift} is more than equation (13) allows")
     checker.number("output_zero_point", *checker.kernel.output.limits)
     checker.clamp_range()
@@ -245,9 +257,32 @@ def _softmax(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     return inputs[0]
 
 
+def _mean_pool(checker: Checker, inputs: Sequence[Shape]) -> Shape:
+    kernel, strides, pads = checker.window()
+    checker.padded(inputs[0], pads)
+    checker.clamp_range()
+    if checker.reach(0) * math.prod(kernel) > ElementType.INT32.limits[1]:
+        raise checker.error(f"sums over windows of {kernel} may leave int32")
+    return AveragePool(kernel_shape=kernel, strides=strides, pads=pads).output_shape(inputs)
+
+
+def _softmax_fixed(checker: Checker, inputs: Sequence[Shape]) -> Shape:
+    low, high = checker.kernel.activation.limits
+    greatest = ElementType.INT32.limits[1]
+    table = checker.array("table", "int32", (high - low + 1,), 0, greatest)
+    axis = checker.number("axis", 1, len(inputs[0]) - 1)
+    if high - low > 255 or int(table[0]) != greatest:
+        raise checker.error("takes 8-bit codes and a table that begins with 2**31 - 1, exp(0)")
+    if (inputs[0][axis] or 1) >= 1 << SUM_INTEGER_BITS:
+        raise checker.error(f"sums {inputs[0][axis]} exponentials, past int32")
+    return inputs[0]
+
+
 _RULES = {
     "conv2d": _conv2d,
     "gemm": _gemm,
+    "saturating_conv2d": _conv2d,
+    "saturating_gemm": _gemm,
     "add": _add,
     "average_pool": _average_pool,
     "requantize": _requantize,
@@ -257,6 +292,8 @@ _RULES = {
     "slice": _slice,
     "reshape": _reshape,
     "softmax": _softmax,
+    "mean_pool": _mean_pool,
+    "softmax_fixed": _softmax_fixed,
     **LOG_RULES,
     **HALF_RULES,
 }

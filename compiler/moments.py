@@ -11,13 +11,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from intlower.compiler.constant import Constant
 from intlower.compiler.errors import CalibrationError
 from intlower.compiler.graph import Graph, Moments, Node
+from intlower.compiler.moment_functions import (
+    combined,
+    elementwise_moments,
+    normalized,
+    rearranged,
+    rectified_moments,
+    transposed_moments,
+)
 from intlower.compiler.moment_rules import Array, Pair, coverage, mixed, spread, weighted
 from intlower.compiler.operators import (
     Activation,
@@ -28,17 +37,25 @@ from intlower.compiler.operators import (
     Clip,
     Concat,
     Conv,
+    ConvTranspose,
+    Elementwise,
     Flatten,
     Gemm,
     GlobalAveragePool,
     Identity,
+    InstanceNormalization,
+    LayerNormalization,
     MatMul,
     MaxPool,
+    Mul,
     Pad,
+    PadMode,
+    PRelu,
     Relu,
     Reshape,
     Shape,
     Slice,
+    Sub,
     activation_bounds,
     known,
     normalize_axis,
@@ -159,15 +176,25 @@ def propagate_moments(
     BatchNormalization     `normalized_moments`
     Conv, Gemm, MatMul     mean = b + sum w rho E[x], variance = sum w^2 rho Var[x]; rho is the fraction of output
                            positions at which a tap meets data, not padding
-    Add                    means and variances add (a value added to itself doubles); a constant shifts the mean,
+    ConvTranspose          likewise, found position by position
+    Add, Sub               means add, and variances (a value added to itself doubles); a constant shifts the mean,
                            and where it differs within a channel adds that variance
+    Mul                    as of independent values: E = E[a] E[b],
+                           variance = Var[a] Var[b] + Var[a] E[b]^2 + Var[b] E[a]^2
+    Elementwise, PRelu     quadrature over the normal distribution
+    InstanceNormalization, mean = shift, std = |scale|; over the elements that a channel is normalized with
+    LayerNormalization
     AveragePool,           the mean (times the fraction of data among what is counted) and the std: an upper
     GlobalAveragePool      bound, reached where a map is constant
     MaxPool                mean + std / sqrt(pi), the std: as of two independent elements
     Concat, Slice, Pad     channels are joined, chosen, or added with the padding's value and std 0; along other
                            axes Concat mixes, by sizes, and Slice and Pad change nothing
+    Resize, Reduce         as pooling; only means and sums over other axes than channels
+    Transpose,             channels that become positions are mixed
+    DepthToSpace,
+    SpaceToDepth
     Flatten, Reshape       each element has its channel's moments; elements that become one channel are mixed
-    Softmax                none
+    Softmax and others     none
     =====================  ==================================================================================
 
     A node one of whose inputs has no moments has none.
@@ -228,22 +255,42 @@ def _propagated(
             return None
         moments = normalized_moments(gamma.array, beta.array, variance.array, operator.epsilon)
         return moments.mean.array, moments.std.array, None
-    if isinstance(operator, Add):
-        return _add(graph, node, shape, found)
+    if isinstance(operator, Add | Sub | Mul):
+        return _combined(graph, operator, node, shape, found)
     if isinstance(operator, Concat):
         return _without_worst(_concat(graph, operator, node, found))
     x = _moments_of(graph, node.inputs[0], found)
     if x is None:
         return None
     source = _shape_of(graph, node.inputs[0])
-    if isinstance(operator, Conv | Gemm | MatMul):
-        constants = [graph.constants.get(name) for name in node.inputs[1:]]
-        arrays = [constant.array for constant in constants if constant is not None]
-        if len(arrays) < len(constants) or len(shape) not in (2, 4):
+    constants = [graph.constants.get(name) for name in node.inputs[1:]]
+    arrays = [constant.array for constant in constants if constant is not None]
+    if len(arrays) == len(constants) > 0:
+        return _with_parameters(operator, arrays, x, source, shape)
+    return _without_worst(_moved(operator, x, source, shape)) if not constants else None
+
+
+def _with_parameters(
+    operator: AnyOperator, arrays: list[NDArray[Any]], x: Pair, source: Shape, shape: Shape
+) -> tuple[Array, Array, Array | None] | None:
+    """Return the moments of an operator on one value, whose other inputs are constants."""
+    second = arrays[1] if len(arrays) == 2 else None
+    match operator:
+        case Conv() | Gemm() | MatMul():
+            if (
+                len(shape) != arrays[0].ndim
+            ):  # the last axis of a MatMul is its channels at rank 2 alone
+                return None
+            return weighted(operator, arrays[0], second, x, source, shape)
+        case ConvTranspose():
+            return transposed_moments(operator, arrays[0], second, x, source)
+        case InstanceNormalization() | LayerNormalization():
+            return _without_worst(normalized(operator, arrays[0], second, shape))
+        case PRelu():
+            slopes = np.broadcast_to(arrays[0], tuple(d or 1 for d in shape))
+            return _without_worst(rectified_moments(spread(slopes)[0], *x))
+        case _:
             return None
-        bias = arrays[1] if len(arrays) == 2 else None
-        return weighted(operator, arrays[0], bias, x, source, shape)
-    return _without_worst(_moved(operator, x, source, shape))
 
 
 def _without_worst(pair: Pair | None) -> tuple[Array, Array, None] | None:
@@ -269,6 +316,8 @@ def _moved(operator: AnyOperator, x: Pair, source: Shape, shape: Shape) -> Pair 
         case Slice():
             chosen = operator.selections(len(source)).get(1, slice(None))
             return mean[chosen], std[chosen]
+        case Pad(mode=PadMode.REFLECT | PadMode.EDGE | PadMode.WRAP):
+            return None if operator.pads[1] or operator.pads[1 + len(source)] else x
         case Pad():
             channels = (operator.pads[1], operator.pads[1 + len(source)])
             return np.pad(mean, channels, constant_values=operator.value), np.pad(std, channels)
@@ -278,8 +327,10 @@ def _moved(operator: AnyOperator, x: Pair, source: Shape, shape: Shape) -> Pair 
             size = math.prod(known(d) for d in source[2:])
             means, stds = (np.repeat(v, size).reshape(known(shape[1]), -1) for v in x)
             return mixed(means, stds, np.ones(means.shape[1]))
+        case Elementwise():
+            return elementwise_moments(operator, mean, std)
         case _:
-            return None
+            return rearranged(operator, x, source, shape)
 
 
 def _shape_of(graph: Graph, name: str) -> Shape:
@@ -296,9 +347,13 @@ def _moments_of(graph: Graph, name: str, found: Mapping[str, ValueMoments]) -> P
     return spread(graph.constants[name].array)
 
 
-def _add(
-    graph: Graph, node: Node, shape: Shape, found: Mapping[str, ValueMoments]
-) -> tuple[Array, Array, Array] | None:
+def _combined(
+    graph: Graph,
+    operator: Add | Sub | Mul,
+    node: Node,
+    shape: Shape,
+    found: Mapping[str, ValueMoments],
+) -> tuple[Array, Array, Array | None] | None:
     operands: list[Pair] = []
     for name in node.inputs:
         if name in graph.constants:
@@ -313,16 +368,8 @@ def _add(
         if name not in graph.constants and len(graph.values[name].shape) != len(shape):
             return None
         operands.append(operand)
-    (mean, std), (other_mean, other_std) = operands
-    channels = (known(shape[1]),)
-    worst = np.broadcast_to(std + other_std, channels)
-    independent = np.broadcast_to(np.hypot(std, other_std), channels)
-    doubled = node.inputs[0] == node.inputs[1]
-    return (
-        np.broadcast_to(mean + other_mean, channels),
-        worst if doubled else independent,
-        worst,
-    )
+    same = node.inputs[0] == node.inputs[1]
+    return combined(operator, operands[0], operands[1], known(shape[1]), same)
 
 
 def _concat(

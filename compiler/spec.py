@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -52,6 +52,9 @@ class MultiplierSpec:
         rescale: bits between two grids, of joined tensors and activations on their own.
         pool: bits after a pooled sum.
         truncate: the fraction is cut off, not rounded (ties away from zero).
+        reduced: of products, the multiplier is rounded to 31 bits first and those to `product` bits, ties up, never past
+            the greatest.
+        sum_fraction: fraction bits kept in a sum, equation (13); None for 20, or what wider codes leave.
     """
 
     product: int = 31
@@ -59,10 +62,14 @@ class MultiplierSpec:
     rescale: int = 31
     pool: int = 31
     truncate: bool = False
+    reduced: bool = False
+    sum_fraction: int | None = None
 
     def describe(self) -> str:
         """Return the spec in words."""
         form = "truncated" if self.truncate else "rounded"
+        if self.reduced:
+            form += ", those after products from 31 bits"
         return (
             f"{self.product} bits after products, {self.sum} in sums, {self.rescale} between grids, "
             f"{self.pool} after pooling; {form}"
@@ -74,6 +81,14 @@ class SoftmaxRule(enum.Enum):
 
     HOST = "on the host, in float, after the last integer tensor"
     INTEGER_TABLE = "in integers: a table of exponentials and a rounded division"
+    FIXED_POINT = "in integers: TFLite's Q31 table of exponentials and reciprocal, equations (F1) and (F2)"
+
+
+class PoolRule(enum.Enum):
+    """What a mean over a window is."""
+
+    SCALED_SUM = "the sum, times a factor with the number of elements in it"
+    MEAN_CODE = "the mean code, on the input's grid, equation (L9)"
 
 
 class Status(enum.Enum):
@@ -144,7 +159,8 @@ def sourced(spec: Any) -> Mapping[str, Provenance]:
     Raises:
         ValueError: a field has no provenance, or a provenance no field.
     """
-    needed = {f.name for f in fields(spec)} - {"name", "title", "provenance"}
+    stated = {f.name for f in fields(spec) if "sourced_with" not in f.metadata}
+    needed = stated - {"name", "title", "provenance"}
     if set(spec.provenance) != needed:
         wrong = ", ".join(sorted(set(spec.provenance) ^ needed))
         raise ValueError(f"target {spec.name!r}: every field has a provenance; look at {wrong}")
@@ -173,6 +189,8 @@ class TargetSpec:
         calibration: name of the rule by which the vendor takes ranges from samples, the default where there are some.
         operators: names of the float operators (classes of `operators.py`) that lower to integers.
         provenance: the source of each field above from `activations` on, by field name.
+        pool_rule: what `average_pool` says, for the lowering.
+        sum_rule: of residual sums, where it is not `requantize`; `addition` says it.
     """
 
     name: str
@@ -192,6 +210,10 @@ class TargetSpec:
     calibration: str
     operators: frozenset[str]
     provenance: Mapping[str, Provenance]
+    pool_rule: PoolRule = field(
+        default=PoolRule.SCALED_SUM, metadata={"sourced_with": "average_pool"}
+    )
+    sum_rule: Requantize | None = field(default=None, metadata={"sourced_with": "addition"})
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "provenance", sourced(self))

@@ -15,15 +15,12 @@ from intlower.kernels.half_elementwise import (
     half_quantize,
 )
 from intlower.kernels.half_products import (
-    half_average_pool,
-    half_dense,
-    half_depthwise,
+    half_products,
     widen,
 )
 from intlower.kernels.table import (
     COLUMNS,
     HALF_ADD,
-    HALF_AVERAGE_POOL,
     HALF_CLIP,
     HALF_DENSE,
     HALF_DEPTHWISE,
@@ -78,8 +75,18 @@ def half_dense_entry(
     floats = constants.view(np.float32)
     offsets = constants.view(np.int64)
     corners = arena.view(np.int64)
-    half_dense(
-        row, singles, outputs, singles, corners, floats, offsets, scratch, thread, threads
+    half_products(
+        False,
+        row,
+        singles,
+        outputs,
+        singles,
+        corners,
+        floats,
+        offsets,
+        scratch,
+        thread,
+        threads,
     )
 
 
@@ -96,7 +103,7 @@ def half_depthwise_entry(
     thread: Any,
     threads: Any,
 ) -> None:
-    """Run a depthwise convolution."""
+    """Run a depthwise convolution or an average pooling."""
     row = carray(row_pointer, COLUMNS)
     arena = carray(arena_pointer, arena_bytes)
     outputs = carray(outputs_pointer, arena_bytes // row[OUTPUT_BYTES])
@@ -104,31 +111,10 @@ def half_depthwise_entry(
     singles = arena.view(np.float32)
     floats = constants.view(np.float32)
     offsets = constants.view(np.int64)
-    half_depthwise(row, singles, outputs, singles, floats, offsets, scratch, thread, threads)
-
-
-def half_average_pool_entry(
-    isa: Any,
-    row_pointer: Any,
-    arena_pointer: Any,
-    inputs_pointer: Any,
-    outputs_pointer: Any,
-    constants_pointer: Any,
-    arena_bytes: Any,
-    constants_bytes: Any,
-    scratch: Any,
-    thread: Any,
-    threads: Any,
-) -> None:
-    """Run an average pooling."""
-    row = carray(row_pointer, COLUMNS)
-    arena = carray(arena_pointer, arena_bytes)
-    outputs = carray(outputs_pointer, arena_bytes // row[OUTPUT_BYTES])
-    constants = carray(constants_pointer, constants_bytes)
-    singles = arena.view(np.float32)
-    floats = constants.view(np.float32)
-    offsets = constants.view(np.int64)
-    half_average_pool(row, singles, outputs, singles, floats, offsets, scratch, thread, threads)
+    corners = arena.view(np.int64)
+    half_products(
+        True, row, singles, outputs, singles, corners, floats, offsets, scratch, thread, threads
+    )
 
 
 def half_add_entry(
@@ -239,7 +225,6 @@ HALF_ENTRIES = {
     WIDEN: widen_entry,
     HALF_DENSE: half_dense_entry,
     HALF_DEPTHWISE: half_depthwise_entry,
-    HALF_AVERAGE_POOL: half_average_pool_entry,
     HALF_ADD: half_add_entry,
     HALF_CLIP: half_clip_entry,
     HALF_DEQUANTIZE: half_dequantize_entry,

@@ -11,9 +11,17 @@ from typing import Any
 import numpy as np
 
 from intlower.kernels.compiled import part
-from intlower.kernels.half import half_bits, limit, round_half, single_of_half, thresholds
+from intlower.kernels.half import HALF_SUMS, single_of_half, thresholds
 from intlower.kernels.movement import share
-from intlower.kernels.simd_half import LANES, PIXELS, add_products
+from intlower.kernels.simd_half import (
+    LANES,
+    PIXELS,
+    add_products,
+    add_products_across,
+    add_rounded_products,
+    add_rounded_products_across,
+    store_halves,
+)
 from intlower.kernels.table import (
     ACCUMULATORS,
     BIAS,
@@ -67,29 +75,8 @@ def widen(row: Array, halves: Array, singles: Array, thread: Any, threads: Any) 
 
 
 @part
-def store_pixel(
-    row: Array,
-    sums: Array,
-    a: Any,
-    floats: Array,
-    first: Any,
-    channels: Any,
-    halves: Array,
-    target: Any,
-) -> None:
-    """Write the sums of one pixel: plus bias, limited, rounded once."""
-    before, after, over = thresholds(row[RULE])
-    b = np.uint64(row[BIAS] // 4 + first)
-    low, high = np.uint64(row[LOW] // 4 + first), np.uint64(row[HIGH] // 4 + first)
-    o = np.uint64(target)
-    for c in range(channels):
-        i = np.uint64(c)
-        value = limit(sums[a + i] + floats[b + i], floats[low + i], floats[high + i])
-        halves[o + i] = half_bits(round_half(value, before, after, over))
-
-
-@part
-def half_dense(
+def half_products(
+    across: Any,
     row: Array,
     images: Array,
     halves: Array,
@@ -101,9 +88,10 @@ def half_dense(
     thread: Any,
     threads: Any,
 ) -> None:
-    """Run a convolution or matrix product, PIXELS by LANES outputs at a time.
+    """Run a convolution, a matrix product or an average pooling, PIXELS by LANES outputs at a time.
 
     Args:
+        across: whether each output channel reads only the input channel of its number: depthwise filters and means.
         row: its row.
         images: the arena as float32, in which the widened input lies.
         halves: the arena as output codes.
@@ -115,6 +103,8 @@ def half_dense(
         thread: which of `threads` this is.
         threads: how many share the pixels.
     """
+    before, after, over = thresholds(row[RULE])
+    half_sums = row[RULE] & HALF_SUMS
     groups, taps = row[GROUPS], row[WORDS]
     outputs = row[OUTPUT_CHANNELS] // groups
     a = (scratch + row[ACCUMULATORS]) // 4
@@ -131,123 +121,90 @@ def half_dense(
                 corners[np.uint64(places + i)] = corner + group * row[DEPTH]
             w = (row[WEIGHTS] + group * row[GROUP_BYTES]) // 4
             for column in range(0, outputs, LANES):
-                if row[RULE] & 1:
-                    _round_products(
-                        row, images, corners, places, offsets, t, floats, w, sums, a
+                if across:
+                    if half_sums:
+                        add_rounded_products_across(
+                            images,
+                            corners,
+                            places,
+                            offsets,
+                            t,
+                            taps,
+                            floats,
+                            w,
+                            sums,
+                            a,
+                            before,
+                            after,
+                            over,
+                        )
+                    else:
+                        add_products_across(
+                            images,
+                            corners,
+                            places,
+                            offsets,
+                            t,
+                            taps,
+                            floats,
+                            w,
+                            sums,
+                            a,
+                            before,
+                            after,
+                            over,
+                        )
+                    for i in range(PIXELS):
+                        corners[np.uint64(places + i)] += LANES
+                elif half_sums:
+                    add_rounded_products(
+                        images,
+                        corners,
+                        places,
+                        offsets,
+                        t,
+                        taps,
+                        floats,
+                        w,
+                        sums,
+                        a,
+                        before,
+                        after,
+                        over,
                     )
                 else:
-                    add_products(images, corners, places, offsets, t, taps, floats, w, sums, a)
+                    add_products(
+                        images,
+                        corners,
+                        places,
+                        offsets,
+                        t,
+                        taps,
+                        floats,
+                        w,
+                        sums,
+                        a,
+                        before,
+                        after,
+                        over,
+                    )
                 w += taps * LANES
                 channel = group * outputs + column
-                channels = min(outputs - column, LANES)
                 for i in range(count):
-                    target = row[OUTPUT] // 2 + (pixel + i) * row[OUTPUT_CHANNELS] + channel
-                    total = np.uint64(a + i * LANES)
-                    store_pixel(row, sums, total, floats, channel, channels, halves, target)
-
-
-@part
-def _round_products(
-    row: Array,
-    images: Array,
-    corners: Array,
-    places: Any,
-    offsets: Array,
-    t: Any,
-    floats: Array,
-    w: Any,
-    sums: Array,
-    a: Any,
-) -> None:
-    """Do what `add_products` does, with every product and every sum rounded to binary16."""
-    before, after, over = thresholds(row[RULE])
-    for i in range(PIXELS):
-        corner, total = corners[np.uint64(places + i)], np.uint64(a + i * LANES)
-        for c in range(LANES):
-            sums[total + np.uint64(c)] = np.float32(0)
-        for k in range(row[WORDS]):
-            value = images[np.uint64(corner + offsets[np.uint64(t + k)])]
-            factor = np.uint64(w + k * LANES)
-            for c in range(LANES):
-                j = np.uint64(c)
-                product = round_half(value * floats[factor + j], before, after, over)
-                sums[total + j] = round_half(sums[total + j] + product, before, after, over)
-
-
-@part
-def half_depthwise(
-    row: Array,
-    images: Array,
-    halves: Array,
-    sums: Array,
-    floats: Array,
-    offsets: Array,
-    scratch: Any,
-    thread: Any,
-    threads: Any,
-) -> None:
-    """Run a convolution with one filter for each channel; `half_dense`'s arguments, weights [taps, channels]."""
-    before, after, over = thresholds(row[RULE])
-    half_sums = row[RULE] & 1
-    channels, taps = row[CHANNELS], row[WORDS]
-    a = np.uint64((scratch + row[ACCUMULATORS]) // 4)
-    first, last = share(row[OUTPUT_HEIGHT] * row[OUTPUT_WIDTH], thread, threads)
-    for pixel in range(first, last):
-        y = pixel // row[OUTPUT_WIDTH] * row[STRIDE_Y]
-        x = pixel % row[OUTPUT_WIDTH] * row[STRIDE_X]
-        corner = row[INPUT] // 4 + (y * row[WIDTH] + x) * channels
-        for c in range(channels):
-            sums[a + np.uint64(c)] = np.float32(0)
-        for k in range(taps):
-            s = np.uint64(corner + offsets[np.uint64(row[TAPS] // 8 + k)])
-            w = np.uint64(row[WEIGHTS] // 4 + k * channels)
-            if half_sums:
-                for c in range(channels):
-                    i = np.uint64(c)
-                    product = round_half(images[s + i] * floats[w + i], before, after, over)
-                    sums[a + i] = round_half(sums[a + i] + product, before, after, over)
-            else:
-                for c in range(channels):
-                    i = np.uint64(c)
-                    sums[a + i] = sums[a + i] + images[s + i] * floats[w + i]
-        target = row[OUTPUT] // 2 + pixel * channels
-        store_pixel(row, sums, a, floats, 0, channels, halves, target)
-
-
-@part
-def half_average_pool(
-    row: Array,
-    images: Array,
-    halves: Array,
-    sums: Array,
-    floats: Array,
-    offsets: Array,
-    scratch: Any,
-    thread: Any,
-    threads: Any,
-) -> None:
-    """Take the mean of each window; arguments as `half_dense`, without weights and bias."""
-    before, after, over = thresholds(row[RULE])
-    half_sums = row[RULE] & 1
-    channels, taps = row[CHANNELS], row[WORDS]
-    a = np.uint64((scratch + row[ACCUMULATORS]) // 4)
-    low, high = np.uint64(row[LOW] // 4), np.uint64(row[HIGH] // 4)
-    first, last = share(row[OUTPUT_HEIGHT] * row[OUTPUT_WIDTH], thread, threads)
-    for pixel in range(first, last):
-        y = pixel // row[OUTPUT_WIDTH] * row[STRIDE_Y]
-        x = pixel % row[OUTPUT_WIDTH] * row[STRIDE_X]
-        corner = row[INPUT] // 4 + (y * row[WIDTH] + x) * channels
-        for c in range(channels):
-            sums[a + np.uint64(c)] = np.float32(0)
-        for k in range(taps):
-            s = np.uint64(corner + offsets[np.uint64(row[TAPS] // 8 + k)])
-            for c in range(channels):
-                i = np.uint64(c)
-                total = sums[a + i] + images[s + i]
-                sums[a + i] = round_half(total, before, after, over) if half_sums else total
-        count = floats[np.uint64(row[MULTIPLIER] // 4 + (0 if row[UNIFORM] else pixel))]
-        o = np.uint64(row[OUTPUT] // 2 + pixel * channels)
-        for c in range(channels):
-            i = np.uint64(c)
-            value = limit(sums[a + i] / count, floats[low + i], floats[high + i])
-            halves[o + i] = half_bits(round_half(value, before, after, over))
+                    store_halves(
+                        sums,
+                        a + i * LANES,
+                        floats[
+                            np.uint64(row[MULTIPLIER] // 4 + (0 if row[UNIFORM] else pixel + i))
+                        ],
+                        floats,
+                        row[BIAS] // 4 + channel,
+                        row[LOW] // 4 + channel,
+                        row[HIGH] // 4 + channel,
+                        before,
+                        after,
+                        over,
+                        halves,
+                        row[OUTPUT] // 2 + (pixel + i) * row[OUTPUT_CHANNELS] + channel,
+                        min(outputs - column, LANES),
+                    )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from numba.extending import register_jitable
 
-from intlower.kernels import numerics, numerics_log, numerics_sums
+from intlower.kernels import numerics, numerics_fixed, numerics_log, numerics_sums
 
 clamp = register_jitable(numerics.clamp)
 shift_half_up = register_jitable(numerics.shift_half_up)
@@ -33,3 +33,5 @@ read_out_narrow = register_jitable(numerics_log.read_out_narrow)
 read_out_wide = register_jitable(numerics_log.read_out_wide)
 add_saturating = register_jitable(numerics_log.add_saturating)
 divide_half_away = register_jitable(numerics_log.divide_half_away)
+reciprocal = register_jitable(numerics_fixed.reciprocal)
+share_of_total = register_jitable(numerics_fixed.share_of_total)

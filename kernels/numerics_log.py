@@ -27,6 +27,8 @@ LINEAR_LOW, LINEAR_HIGH = ElementType.INT32.limits
 
 # Sums of products, bias included, stay below 2**62, so that doubling one does not overflow.
 ACCUMULATOR_BITS = 62
+# Bits of the roots that are kept; most powers have fewer.
+_ROOT_BITS = 62
 # The right shifts that a read-out can have; a negative one shifts left.
 LEAST_SHIFT, GREATEST_SHIFT = -18, 79
 
@@ -84,15 +86,23 @@ def format_of(element: ElementType) -> LogFormat:
 def floor_power(numerator: int, denominator_bits: int, fraction_bits: int = 0) -> int:
     """Return floor(2**(numerator / 2**denominator_bits) * 2**fraction_bits), exactly, equation (L1).
 
-    A root of degree 2**d is d square roots, and the floor of a root's floor is the floor of the root.
+    A root of degree 2**d is d square roots, and the floor of a root's floor is the floor of the root. Few fractions
+    serve a whole table: their roots are kept with 62 bits, and shifted, which is a floor as well.
 
     >>> [floor_power(n, 1) for n in (-1, 0, 1, 7)]      # sqrt(2)**n
     [0, 1, 1, 11]
     """
-    exponent = numerator + (fraction_bits << denominator_bits)
-    if exponent < 0:
-        return 0
-    root = 1 << exponent
+    octave, fraction = divmod(numerator, 1 << denominator_bits)
+    bits = octave + fraction_bits
+    if bits <= _ROOT_BITS:
+        return _root(fraction, denominator_bits, _ROOT_BITS) >> (_ROOT_BITS - bits)
+    return _root(fraction, denominator_bits, bits)
+
+
+@cache
+def _root(fraction: int, denominator_bits: int, bits: int) -> int:
+    """Return floor(2**(fraction / 2**denominator_bits + bits)) by square roots."""
+    root = 1 << (fraction + (bits << denominator_bits))
     for _ in range(denominator_bits):
         root = math.isqrt(root)
     return root

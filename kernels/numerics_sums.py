@@ -64,7 +64,7 @@ def sum_double_rounding(
     with `scale` of equation (11); the left shift keeps fraction bits until the last rounding.
 
     Args:
-        a: zero-point-removed code, |a| * 2**left_shift < 2**30; b alike.
+        a: zero-point-removed code, |a| * 2**left_shift <= 2**30; b alike.
         multiplier_a: in [2**30, 2**31) or 0, with M_a = s_a / (2 * max(s_a, s_b)); b alike.
         shift_a: in [31, 62], so that M_a < 1.
         b: see a.

@@ -13,11 +13,14 @@ from numba import types
 
 from intlower.kernels.vectors import (
     FLOAT,
+    HALF,
     INDEX,
+    WORD,
     advance,
     constant,
     data_pointer,
     emitter,
+    limit,
     load,
     splat,
     store,
@@ -29,39 +32,225 @@ Array = Any
 LANES = 16
 PIXELS = 6
 
+_NUMBERS = ir.VectorType(FLOAT, LANES)
+_BITS = ir.VectorType(WORD, LANES)
+
+
+def rounded(builder: Any, value: Any, thresholds: list[Any]) -> Any:
+    """Emit float32 lanes rounded to binary16; `half.round_half` is the same for one number, and says why.
+
+    Args:
+        builder: llvmlite's.
+        value: <LANES x float>.
+        thresholds: `half.thresholds`, each <LANES x i32>.
+    """
+    before, after, over = thresholds
+    half, dropped = constant(0.5, FLOAT, LANES), _word(0x1FFF)
+    bits = builder.bitcast(value, _BITS)
+    magnitude = builder.and_(bits, _word(0x7FFFFFFF))
+    sign = builder.and_(bits, _word(0x80000000))
+    odd = builder.and_(builder.lshr(magnitude, _word(13)), _word(1))
+    carried = builder.add(builder.add(magnitude, _word(0x0FFF)), odd)
+    normal = builder.and_(carried, builder.not_(dropped))
+    shifted = builder.fsub(builder.fadd(builder.bitcast(magnitude, _NUMBERS), half), half)
+    small = builder.icmp_unsigned("<", magnitude, _word(0x38800000))
+    result = builder.select(small, builder.bitcast(shifted, _BITS), normal)
+    result = builder.select(
+        builder.icmp_unsigned(">=", magnitude, _word(0x477FF000)), over, result
+    )
+    zero = _word(0)
+    result = builder.select(builder.icmp_unsigned("<", magnitude, before), zero, result)
+    result = builder.select(builder.icmp_unsigned("<", result, after), zero, result)
+    result = builder.or_(result, sign)
+    nan = builder.icmp_unsigned(">", magnitude, _word(0x7F800000))
+    return builder.bitcast(builder.select(nan, _word(0x7FC00000), result), _NUMBERS)
+
+
+def halves(builder: Any, value: Any) -> Any:
+    """Emit the 16 bits of float32 lanes that are binary16 numbers; see `half.half_bits`."""
+    bits = builder.bitcast(value, _BITS)
+    magnitude = builder.and_(bits, _word(0x7FFFFFFF))
+    sign = builder.and_(builder.lshr(bits, _word(16)), _word(0x8000))
+    normal = builder.lshr(builder.sub(magnitude, _word(112 << 23)), _word(13))
+    shifted = builder.fadd(builder.bitcast(magnitude, _NUMBERS), constant(0.5, FLOAT, LANES))
+    subnormal = builder.and_(builder.bitcast(shifted, _BITS), _word(0x3FF))
+    small = builder.icmp_unsigned("<", magnitude, _word(0x38800000))
+    finite = builder.select(small, subnormal, normal)
+    quiet = builder.and_(builder.lshr(magnitude, _word(13)), _word(0x200))
+    beyond = builder.icmp_unsigned(">=", magnitude, _word(0x7F800000))
+    half = builder.select(beyond, builder.or_(quiet, _word(0x7C00)), finite)
+    return builder.trunc(builder.or_(half, sign), ir.VectorType(HALF, LANES))
+
+
+def _tile(across: bool, rounding: bool) -> Any:
+    """Return the emitter of one kind of tile.
+
+    Args:
+        across: lanes read channels of their own (depthwise); otherwise all lanes read the same number.
+        rounding: every product and every sum is rounded to binary16.
+    """
+
+    def tile(
+        typing_context: Any,
+        images: Any,
+        corners: Any,
+        first: Any,
+        offsets: Any,
+        tap: Any,
+        taps: Any,
+        weights: Any,
+        weight: Any,
+        sums: Any,
+        total: Any,
+        before: Any,
+        after: Any,
+        over: Any,
+    ) -> Any:
+        """Write sums of products of PIXELS windows and LANES filters, tap after tap, from +0.
+
+        Args:
+            typing_context: Numba's.
+            images: float32; what windows lie in.
+            corners: int64; at `first`, the index in `images` of each window's first element.
+            first: see corners.
+            offsets: int64; at `tap`, from a window's first element to each of `taps`.
+            tap: see offsets.
+            taps: how many.
+            weights: float32; at `weight`, [taps, LANES].
+            weight: see weights.
+            sums: float32; at `total`, [PIXELS, LANES], is written.
+            total: see sums.
+            before: of `half.thresholds`; after, over alike.
+            after: see before.
+            over: see before.
+        """
+        index, word = types.int64, types.uint32
+        signature = types.void(
+            images,
+            corners,
+            index,
+            offsets,
+            index,
+            index,
+            weights,
+            index,
+            sums,
+            index,
+            word,
+            word,
+            word,
+        )
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            def address(array: int, place: Any, size: int) -> Any:
+                data = data_pointer(context, builder, signature.args[array], arguments[array])
+                return advance(builder, data, builder.mul(place, INDEX(size)))
+
+            limits = [splat(builder, value, LANES) for value in arguments[10:]]
+
+            def once(value: Any) -> Any:
+                return rounded(builder, value, limits) if rounding else value
+
+            begin = address(1, arguments[2], 8)
+            windows = [
+                address(0, load(builder, advance(builder, begin, INDEX(8 * i)), INDEX), 4)
+                for i in range(PIXELS)
+            ]
+            steps, row = address(3, arguments[4], 8), address(6, arguments[7], 4)
+            entry = builder.block
+            test, body, done = (
+                builder.append_basic_block(name) for name in ("test", "tap", "done")
+            )
+            builder.branch(test)
+            builder.position_at_end(test)
+            k = builder.phi(INDEX)
+            k.add_incoming(INDEX(0), entry)
+            totals = [builder.phi(_NUMBERS) for _ in range(PIXELS)]
+            for phi in totals:
+                phi.add_incoming(constant(0.0, FLOAT, LANES), entry)
+            builder.cbranch(builder.icmp_signed("<", k, arguments[5]), body, done)
+            builder.position_at_end(body)
+            step = load(builder, advance(builder, steps, builder.mul(k, INDEX(8))), INDEX)
+            place = advance(builder, row, builder.mul(k, INDEX(4 * LANES)))
+            factor = load(builder, place, _NUMBERS)
+            distance = builder.mul(step, INDEX(4))
+            for window, phi in zip(windows, totals, strict=True):
+                here = advance(builder, window, distance)
+                if across:
+                    value = load(builder, here, _NUMBERS)
+                else:
+                    value = splat(builder, load(builder, here, FLOAT), LANES)
+                product = once(builder.fmul(value, factor))
+                phi.add_incoming(once(builder.fadd(phi, product)), body)
+            k.add_incoming(builder.add(k, INDEX(1)), body)
+            builder.branch(test)
+            builder.position_at_end(done)
+            for i, phi in enumerate(totals):
+                place = builder.add(arguments[9], INDEX(i * LANES))
+                store(builder, phi, address(8, place, 4))
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return emitter(tile)
+
+
+add_products = _tile(across=False, rounding=False)
+add_rounded_products = _tile(across=False, rounding=True)
+add_products_across = _tile(across=True, rounding=False)
+add_rounded_products_across = _tile(across=True, rounding=True)
+
 
 @emitter
-def add_products(
+def store_halves(
     typing_context: Any,
-    images: Any,
-    corners: Any,
-    first: Any,
-    offsets: Any,
-    tap: Any,
-    taps: Any,
-    weights: Any,
-    weight: Any,
     sums: Any,
     total: Any,
+    divisor: Any,
+    floats: Any,
+    bias: Any,
+    low: Any,
+    high: Any,
+    before: Any,
+    after: Any,
+    over: Any,
+    codes: Any,
+    target: Any,
+    channels: Any,
 ) -> Any:
-    """Write sums of products of PIXELS windows and LANES filters, tap after tap, from +0.
+    """Write LANES sums as halves: divided, plus bias, limited, rounded once.
 
     Args:
         typing_context: Numba's.
-        images: float32; what windows lie in.
-        corners: int64; at `first`, the index in `images` of each window's first element.
-        first: see corners.
-        offsets: int64; at `tap`, from a window's first element to each of `taps`.
-        tap: see offsets.
-        taps: how many.
-        weights: float32; at `weight`, [taps, LANES].
-        weight: see weights.
-        sums: float32; at `total`, [PIXELS, LANES], is written.
+        sums: float32; the sums are at `total`.
         total: see sums.
+        divisor: 1 for a product, which it leaves as it is; the count for a mean.
+        floats: constants; biases are at `bias`, limits at `low` and `high`. A bias of -0 leaves a sum as it is.
+        bias: see floats.
+        low: see floats.
+        high: see floats.
+        before: of `half.thresholds`; after, over alike.
+        after: see before.
+        over: see before.
+        codes: uint16; is written at `target`.
+        target: see codes.
+        channels: how many lanes to write.
     """
-    index = types.int64
+    index, word = types.int64, types.uint32
     signature = types.void(
-        images, corners, index, offsets, index, index, weights, index, sums, index
+        sums,
+        index,
+        types.float32,
+        floats,
+        index,
+        index,
+        index,
+        word,
+        word,
+        word,
+        codes,
+        index,
+        index,
     )
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -69,39 +258,31 @@ def add_products(
             data = data_pointer(context, builder, signature.args[array], arguments[array])
             return advance(builder, data, builder.mul(place, INDEX(size)))
 
-        vector = ir.VectorType(FLOAT, LANES)
-        begin = address(1, arguments[2], 8)
-        windows = [
-            address(0, load(builder, advance(builder, begin, INDEX(8 * i)), INDEX), 4)
-            for i in range(PIXELS)
-        ]
-        steps, row = address(3, arguments[4], 8), address(6, arguments[7], 4)
-        entry = builder.block
-        test, body, done = (
-            builder.append_basic_block(name) for name in ("test", "tap", "done")
+        def less(a: Any, b: Any) -> Any:
+            return builder.fcmp_ordered("<", a, b)  # false for NaN, which passes
+
+        value = load(builder, address(0, arguments[1], 4), _NUMBERS)
+        value = builder.fdiv(value, splat(builder, arguments[2], LANES))
+        biases, lows, highs = (
+            load(builder, address(3, place, 4), _NUMBERS) for place in arguments[4:7]
         )
-        builder.branch(test)
-        builder.position_at_end(test)
-        k = builder.phi(INDEX)
-        k.add_incoming(INDEX(0), entry)
-        totals = [builder.phi(vector) for _ in range(PIXELS)]
-        for phi in totals:
-            phi.add_incoming(constant(0.0, FLOAT, LANES), entry)
-        builder.cbranch(builder.icmp_signed("<", k, arguments[5]), body, done)
-        builder.position_at_end(body)
-        step = load(builder, advance(builder, steps, builder.mul(k, INDEX(8))), INDEX)
-        factor = load(builder, advance(builder, row, builder.mul(k, INDEX(4 * LANES))), vector)
-        distance = builder.mul(step, INDEX(4))
-        for window, phi in zip(windows, totals, strict=True):
-            value = load(builder, advance(builder, window, distance), FLOAT)
-            product = builder.fmul(splat(builder, value, LANES), factor)
-            phi.add_incoming(builder.fadd(phi, product), body)
-        k.add_incoming(builder.add(k, INDEX(1)), body)
-        builder.branch(test)
-        builder.position_at_end(done)
-        for i, phi in enumerate(totals):
-            place = builder.add(arguments[9], INDEX(i * LANES))
-            store(builder, phi, address(8, place, 4))
+        value = limit(builder, builder.fadd(value, biases), lows, highs, less)
+        thresholds = [splat(builder, number, LANES) for number in arguments[7:10]]
+        result = halves(builder, rounded(builder, value, thresholds))
+        begin = address(10, arguments[11], 2)
+        whole = builder.icmp_signed(">=", arguments[12], INDEX(LANES))
+        with builder.if_else(whole) as (then, otherwise):
+            with then:
+                store(builder, result, begin)
+            with otherwise:
+                for lane in range(LANES - 1):
+                    with builder.if_then(builder.icmp_signed("<", INDEX(lane), arguments[12])):
+                        single = builder.extract_element(result, WORD(lane))
+                        store(builder, single, advance(builder, begin, INDEX(2 * lane)))
         return context.get_dummy_value()
 
     return signature, generate
+
+
+def _word(value: int) -> Any:
+    return constant(value, WORD, LANES)

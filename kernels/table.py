@@ -26,20 +26,22 @@ from __future__ import annotations
     LINEAR_AVERAGE_POOL,
     LINEAR_CLAMP,
     WIDE,
-) = range(17)
+    MEAN_POOL,
+    SOFTMAX_FIXED,
+    SATURATING,
+) = range(20)
 
 # Opcodes of half precision.
 (
     WIDEN,
     HALF_DENSE,
     HALF_DEPTHWISE,
-    HALF_AVERAGE_POOL,
     HALF_ADD,
     HALF_CLIP,
     HALF_DEQUANTIZE,
     HALF_QUANTIZE,
     HALF_MAX_POOL,
-) = range(100, 109)
+) = range(100, 108)
 
 # Columns that every kernel reads alike.
 (
@@ -86,7 +88,7 @@ from __future__ import annotations
     OPERAND_BYTES,  # DENSE: width of a packed operand: 2 (pairs) or 1 (fours)
     CENTER,  # DENSE: subtracted from a code when it is packed
     PAD_VALUE,  # DENSE: what a packed padding element holds
-    PANEL,  # DENSE: byte offset of the packed rows in the thread's scratch
+    PANEL,  # DENSE: byte offset of the packed rows in the thread's scratch; LOG_DENSE: of its list of codes
     ACCUMULATORS,  # byte offset of int32 accumulators in the thread's scratch
     TAPS,  # DEPTHWISE_PAIRS: byte offset of int64 constants, from a window's first tap to each tap
     BORDER_TAPS,  # DEPTHWISE_PAIRS: byte offset of int64 in the thread's scratch
@@ -97,7 +99,7 @@ from __future__ import annotations
     TABLE,  # LOOKUP, SOFTMAX, LOG_*: byte offset of constants; LINEAR_AVERAGE_POOL: of its counts
     OUTER,  # SOFTMAX: product of the dimensions before its axis
     INNER,  # SOFTMAX: product of those after it
-    VALUE,  # FILL: the code; COPY: what to XOR with each code; SOFTMAX: the code of 1; LOG_ENCODE: negative threshold
+    VALUE,  # FILL: the code; COPY: what to XOR with each code; SOFTMAX: the code of 1; LOG_ENCODE: negative threshold; SATURATING: the greatest sum
     MAGNITUDES,  # LOG_*: how many magnitudes a code can have
     MANTISSA,  # LOG_DENSE, LOG_DEPTHWISE: of the read-out
     READ_OUT_SHIFT,  # LOG_DENSE, LOG_DEPTHWISE

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from log_programs import LOG_OPERATORS, log_instruction
 from numpy.typing import NDArray
-from program_builder import EIGHT_BITS, Draw, ProgramBuilder, integers_like
+from program_builder import EIGHT_BITS, Draw, integers_like
+from strategies_fixed_point import FixedPointOperators
 
 from intlower.compiler.constant import Constant
+from intlower.compiler.grids import LogGrid
 from intlower.compiler.operators import AveragePool, Concat, Conv, MaxPool, Pad, Slice
 from intlower.compiler.program import IntegerProgram
-from intlower.kernels.signature import ElementType, KernelKey, Requantize
+from intlower.kernels.signature import OPERATORS, ElementType, KernelKey, Requantize
 
 FEATURE_OPERATORS = (
     "conv2d",
@@ -26,12 +30,18 @@ FEATURE_OPERATORS = (
     "slice",
     "reshape",
     "softmax",
+    "mean_pool",
+    "softmax_fixed",
+    "saturating_conv2d",
 )
 # What this module draws; half precision and logarithmic codes have strategies of their own.
-UNIFORM_OPERATORS = (*FEATURE_OPERATORS, "gemm")
+UNIFORM_OPERATORS = (*FEATURE_OPERATORS, "gemm", "saturating_gemm")
+
+# All but half precision, which `half_programs.py` makes programs of.
+INTEGER_OPERATORS = sorted(name for name, schema in OPERATORS.items() if not schema.half)
 
 
-class _Operators(ProgramBuilder):
+class _Operators(FixedPointOperators):
     """Every method adds one instruction that obeys the rules."""
 
     def conv2d(self, x: str) -> str:
@@ -73,6 +83,31 @@ class _Operators(ProgramBuilder):
         outputs = self.integer(1, 40)
         key, constants, attributes = self.weighted(x, (outputs, self.sizes(x)[0]))
         return self.emit(key, [x], (self.batch, outputs), constants, attributes)
+
+    def saturating_conv2d(self, x: str) -> str:
+        return self._saturating(self.conv2d(x))
+
+    def saturating_gemm(self, x: str) -> str:
+        return self._saturating(self.gemm(x))
+
+    def _saturating(self, output: str) -> str:
+        """Make the last instruction one whose sums saturate, often or never."""
+        last = self.instructions[-1]
+        bits = self.integer(16, 24)
+        limit = 1 << (bits - 1)
+        rule = last.kernel.requantize
+        if rule is Requantize.F32BIAS:  # its bias is added after the sum
+            rule = Requantize.F32EVEN
+        bias = np.clip(last.constants["bias"].array, -limit, limit - 1)
+        self.instructions[-1] = replace(
+            last,
+            kernel=replace(
+                last.kernel, operator=f"saturating_{last.kernel.operator}", requantize=rule
+            ),
+            constants={**last.constants, "bias": Constant.of(bias, np.int32)},
+            attributes={**last.attributes, "accumulator_bits": bits},
+        )
+        return output
 
     def add(self, x: str) -> str:
         activation, output = self.element(x), self.output_element()
@@ -261,9 +296,9 @@ class _Operators(ProgramBuilder):
     def step(self, operator: str, x: str) -> str:
         """Add one instruction on a tensor; what needs another rank reshapes it first."""
         rank = len(self.shape(x))
-        if operator == "gemm" and rank != 2:
+        if operator.endswith("gemm") and rank != 2:
             x = self.reshape(x, flat=True)
-        if operator in ("conv2d", "max_pool", "average_pool") and rank != 4:
+        if operator.endswith(("conv2d", "_pool")) and rank != 4:
             total = int(np.prod(self.sizes(x)))
             channels = next(d for d in (4, 3, 2, 1) if total % d == 0)
             wanted = (channels, total // channels, 1)
@@ -273,6 +308,8 @@ class _Operators(ProgramBuilder):
                 (self.batch, *wanted),
                 attributes={"shape": (0, *wanted)},
             )
+        if operator == "softmax_fixed" and self.element(x) not in EIGHT_BITS:
+            operator = "softmax"  # it has no wider form
         method = "requantize_" if operator == "requantize" else operator
         result: str = getattr(self, method)(x)
         return result
@@ -287,8 +324,10 @@ def instructions(
     largest_side: int = 9,
 ) -> IntegerProgram:
     """Programs around one instruction (a reshape may stand before it, so that the rank fits)."""
-    builder = _Operators(draw, elements, requantizations)
     name = operator or draw(st.sampled_from(sorted(UNIFORM_OPERATORS)))
+    if name in LOG_OPERATORS:
+        return log_instruction(draw, name, 16 if ElementType.UINT16 in elements else 8)
+    builder = _Operators(draw, elements, requantizations)
     _features(builder, 1 if name != "add" else 2, name, largest_side)
     builder.step(name, "input_0")
     return builder.build()
@@ -329,7 +368,8 @@ def fans(
     builder.new_input(
         (4, builder.integer(4, 6), builder.integer(4, 6)), builder.output_element()
     )
-    for name in sorted(UNIFORM_OPERATORS):
+    # Sums that saturate have no C form.
+    for name in sorted(n for n in UNIFORM_OPERATORS if not n.startswith("saturating")):
         for _ in range(each):
             builder.step(name, "input_0")
     return builder.build()
@@ -342,9 +382,9 @@ def _features(builder: _Operators, count: int, operator: str | None, largest_sid
         builder.integer(1, largest_side),
         builder.integer(1, largest_side),
     )
-    if operator == "gemm":
+    if operator is not None and operator.endswith("gemm"):
         shape = (builder.integer(1, 70),)
-    elif operator not in (None, "conv2d", "average_pool", "max_pool"):
+    elif operator is not None and not operator.endswith(("conv2d", "_pool")):
         rank = builder.integer(1, 4)
         shape = (*shape, 2)[:rank]
     for _ in range(count):
@@ -361,7 +401,8 @@ def draw_codes(program: IntegerProgram, seed: int, mode: int) -> dict[str, NDArr
         batch = tensor.shape[0]
         count = samples if batch is None else batch * (1 + samples % 2)
         shape = (count, *(d for d in tensor.shape[1:] if d is not None))
-        low, high = tensor.grid.limits
+        grid = tensor.grid
+        low, high = (0, grid.layout.codes - 1) if isinstance(grid, LogGrid) else grid.limits
         codes[name] = integers_like(generator, mode, low, high, shape).astype(tensor.grid.dtype)
     return codes
 

@@ -149,6 +149,10 @@ def write_instruction(
             writer.add("Add", inputs, result, name=name)
         case "average_pool":
             _write_average_pool(writer, program, instruction, inputs[0], result)
+        case "mean_pool":
+            window = ("kernel_shape", "strides", "pads", "dilations")
+            chosen = {key: attributes[key] for key in window[:3]}
+            writer.add("AveragePool", inputs, result, name=name, **chosen)
         case "max_pool":
             window = ("kernel_shape", "strides", "pads", "dilations")
             chosen = {key: attributes[key] for key in window}
@@ -170,7 +174,7 @@ def write_instruction(
         case "reshape":
             shape = writer.constant(f"{name}/shape", np.array(attributes["shape"], np.int64))
             writer.add("Reshape", [*inputs, shape], result, name=name)
-        case "softmax":
+        case "softmax" | "softmax_fixed":
             writer.add("Softmax", inputs, result, name=name, axis=attributes["axis"])
         case "requantize":
             result = inputs[0]  # the output's quantizer is all of it

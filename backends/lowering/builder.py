@@ -118,10 +118,28 @@ class ProgramBuilder:
             where,
             bits=widths.get(operator, bits.product),
             truncate=bits.truncate,
+            reduced=bits.reduced and operator not in widths,
+            divided=operator == "average_pool",
         )
+
+    def mean_scale(
+        self, source: float, target: float, count: int, window: tuple[int, int], where: str
+    ) -> tuple[int, int]:
+        """Return the (multiplier, shift) of a mean: input step over output step and the number of elements.
+
+        Args:
+            source: step of the input.
+            target: step of the output.
+            count: elements that the mean is taken over.
+            window: (height, width) of the pool.
+            where: for messages.
+        """
+        return self.scale("average_pool", (source,), target * count, where)
 
     def rule(self, operator: str) -> Requantize:
         """Return how the target requantizes after an integer operator."""
+        if operator == "add" and self.spec.sum_rule is not None:
+            return self.spec.sum_rule
         return self.spec.rescale if operator in _RESCALING else self.spec.requantize
 
     def emit(

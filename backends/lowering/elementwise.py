@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.backends.lowering.builder import ProgramBuilder
+from intlower.backends.lowering.fixed_point import lower_fixed_softmax
 from intlower.backends.lowering.scales import prove_left_shift
 from intlower.backends.lowering.sums import sum_scales
 from intlower.compiler.errors import UnsupportedByTarget
@@ -133,6 +134,9 @@ def lower_softmax(builder: ProgramBuilder, node: Node) -> None:
         )
         return
     grid = builder.define_value(node.output)
+    if builder.spec.softmax is SoftmaxRule.FIXED_POINT:
+        lower_fixed_softmax(builder, node, axis)
+        return
     builder.emit(
         "softmax",
         name=node.name,

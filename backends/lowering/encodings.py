@@ -11,11 +11,22 @@ from intlower.compiler.constant import Constant
 from intlower.compiler.errors import CalibrationError
 from intlower.compiler.graph import Graph, Node
 from intlower.compiler.grids import UniformGrid, UniformSpec
-from intlower.compiler.operators import Flatten, MaxPool, Pad, Reshape, Slice, Softmax
-from intlower.compiler.spec import SoftmaxRule, TargetSpec
+from intlower.compiler.operators import (
+    AveragePool,
+    Flatten,
+    GlobalAveragePool,
+    MaxPool,
+    Pad,
+    Reshape,
+    Slice,
+    Softmax,
+)
+from intlower.compiler.spec import PoolRule, SoftmaxRule, TargetSpec
 
 # Operators that move codes without computing: their output is on their input's grid.
 MOVEMENT = (MaxPool, Flatten, Reshape, Slice, Pad)
+
+MEANS = (AveragePool, GlobalAveragePool)
 
 Encodings = Mapping[str, UniformGrid]
 
@@ -24,7 +35,8 @@ def encode(graph: Graph, ranges: Ranges, spec: TargetSpec) -> Encodings:
     """Return the grid of every value.
 
     1. A movement operator's output shares its input's grid, so that codes are copied.
-    2. A softmax in integers has the output grid of probabilities, [0, 1] exactly.
+       So does a mean, where the target's is a mean of codes.
+    2. A softmax in integers has the output grid of probabilities, [0, 1] exactly, or TFLite's.
     3. Any other value has the grid that the target's activation spec lays over its range.
 
     Raises:
@@ -51,12 +63,29 @@ def probability_grid(spec: UniformSpec) -> UniformGrid:
     )
 
 
+def fixed_probability_grid(spec: UniformSpec) -> UniformGrid:
+    """Return TFLite's grid of a softmax: scale 2**-bits, the least code for 0, so that 1 is beyond the last."""
+    low, high = spec.limits
+    return UniformGrid(
+        scale=Constant.of(2.0**-spec.bits, np.float32),
+        zero_point=low,
+        element=spec.element,
+        minimum=low,
+        maximum=high,
+        rounding=spec.rounding,
+    )
+
+
 def _node_grid(
     node: Node, grids: Mapping[str, UniformGrid], ranges: Ranges, spec: TargetSpec
 ) -> UniformGrid:
     if isinstance(node.operator, MOVEMENT):  # 1
         return grids[node.inputs[0]]
+    if isinstance(node.operator, MEANS) and spec.pool_rule is PoolRule.MEAN_CODE:
+        return grids[node.inputs[0]]
     if isinstance(node.operator, Softmax):  # 2
+        if spec.softmax is SoftmaxRule.FIXED_POINT:
+            return fixed_probability_grid(spec.activations)
         if spec.softmax is SoftmaxRule.INTEGER_TABLE:
             return probability_grid(spec.activations)
         return grids[node.inputs[0]]  # it stays on the host; the value has no codes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from intlower.backends.lowering.builder import ProgramBuilder
 from intlower.backends.lowering.elementwise import (
@@ -31,11 +31,13 @@ from intlower.compiler.operators import (
     Identity,
     MaxPool,
     Pad,
+    PadMode,
     Relu,
     Reshape,
     Slice,
     Softmax,
     known,
+    operator_name,
 )
 from intlower.compiler.program import IntegerProgram, Origin
 from intlower.compiler.recipe import Recipe
@@ -65,7 +67,7 @@ def lower_uniform(
         UnsupportedByTarget: operators that the target does not have, all of them at once.
         LoweringError: the accumulator or a multiplier cannot hold a layer; names node and channel.
     """
-    _check_operators(graph, spec)
+    check_operators(graph, spec)
     builder = ProgramBuilder(
         graph=graph,
         spec=spec,
@@ -74,13 +76,29 @@ def lower_uniform(
         moments=propagate_moments(graph),
         second_moments=second_moments or {},
     )
+    return lower_graph(builder, origin)
+
+
+def lower_graph(
+    builder: ProgramBuilder,
+    origin: Origin,
+    weighted: Callable[[ProgramBuilder, Node], None] = lower_weighted,
+) -> IntegerProgram:
+    """Return the integer program of a graph whose values have grids; see `lower_uniform`.
+
+    Args:
+        builder: of the graph, empty.
+        origin: recorded in the program.
+        weighted: what lowers a Conv or Gemm.
+    """
+    graph = builder.graph
     for value in graph.inputs:
         builder.define_value(value.name)
     for node in graph.nodes:
-        _lower_node(builder, node)
+        _lower_node(builder, node, weighted)
     host_inputs = {step.output: step.input for step in builder.host}
     return IntegerProgram(
-        target=spec.name,
+        target=builder.spec.name,
         inputs=tuple(value.name for value in graph.inputs),
         outputs=tuple(dict.fromkeys(host_inputs.get(name, name) for name in graph.outputs)),
         tensors=builder.tensors,
@@ -90,9 +108,10 @@ def lower_uniform(
     )
 
 
-def _check_operators(graph: Graph, spec: TargetSpec) -> None:
+def check_operators(graph: Graph, spec: TargetSpec) -> None:
+    """Raise UnsupportedByTarget, which lists all, where a graph has operators that the target lacks."""
     refused = [
-        f"{type(node.operator).__name__} at {node.name!r}"
+        f"{operator_name(node.operator)} at {node.name!r}"
         for node in graph.nodes
         if type(node.operator).__name__ not in spec.operators
     ]
@@ -103,10 +122,12 @@ def _check_operators(graph: Graph, spec: TargetSpec) -> None:
         )
 
 
-def _lower_node(builder: ProgramBuilder, node: Node) -> None:
+def _lower_node(
+    builder: ProgramBuilder, node: Node, weighted: Callable[[ProgramBuilder, Node], None]
+) -> None:
     match node.operator:
         case Conv() | Gemm():
-            lower_weighted(builder, node)
+            weighted(builder, node)
         case Add():
             lower_add(builder, node)
         case Relu() | Clip():
@@ -153,6 +174,11 @@ def _lower_reshape(builder: ProgramBuilder, node: Node) -> None:
 
 
 def _lower_pad(builder: ProgramBuilder, node: Node, operator: Pad) -> None:
+    if operator.mode is not PadMode.CONSTANT:
+        raise UnsupportedByTarget(
+            f"{node.name}: Pad in mode {operator.mode.value!r} has no integer form yet",
+            "pad with a constant",
+        )
     rank = len(builder.shape(node.inputs[0]))
     if operator.pads[0] or operator.pads[rank]:
         raise UnsupportedByTarget(f"{node.name}: the batch cannot be padded")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from intlower.backends.lowering.builder import ProgramBuilder
 from intlower.backends.lowering.scales import prove_left_shift
 from intlower.compiler.graph import Node
-from intlower.compiler.operators import AveragePool, GlobalAveragePool, MaxPool, known
+from intlower.compiler.operators import AveragePool, GlobalAveragePool, MaxPool, Pad, known
+from intlower.compiler.spec import PoolRule
 
 Pads = tuple[int, int, int, int]
 
@@ -20,6 +23,9 @@ def lower_average_pool(builder: ProgramBuilder, node: Node) -> None:
     if isinstance(operator, GlobalAveragePool):
         operator = AveragePool(kernel_shape=(height, width))
     assert isinstance(operator, AveragePool)  # the caller matched it
+    if builder.spec.pool_rule is PoolRule.MEAN_CODE:
+        _lower_mean(builder, node, operator)
+        return
     out_height, out_width = (known(d) for d in builder.graph.values[node.output].shape[2:])
     counts = np.outer(
         window_counts(operator, 0, height, out_height),
@@ -29,8 +35,8 @@ def lower_average_pool(builder: ProgramBuilder, node: Node) -> None:
         counts = counts[:1, :1]
     source, target = builder.grid(node.inputs[0]), builder.define_value(node.output)
     scales = {
-        int(count): builder.scale(
-            "average_pool", (source.step,), target.step * int(count), node.name
+        int(count): builder.mean_scale(
+            source.step, target.step, int(count), operator.kernel_shape, node.name
         )
         for count in np.unique(counts)
     }
@@ -53,6 +59,42 @@ def lower_average_pool(builder: ProgramBuilder, node: Node) -> None:
             "pads": effective_pads(operator, (height, width), (out_height, out_width)),
             "input_zero_point": source.zero_point,
             "output_zero_point": target.zero_point,
+            "minimum": low,
+            "maximum": high,
+        },
+    )
+
+
+def _lower_mean(builder: ProgramBuilder, node: Node, operator: AveragePool) -> None:
+    """Emit `mean_pool`, after a `pad` where padding counts: only elements are counted there."""
+    source, pads = node.inputs[0], operator.pads
+    grid = builder.grid(source)
+    if operator.count_include_pad and any(pads):
+        border = (0, 0, *pads[:2], 0, 0, *pads[2:])
+        shape = Pad(pads=border).output_shape([builder.shape(source)])
+        padded = f"{node.output}.padded"
+        builder.define(padded, shape, grid)
+        builder.emit(
+            "pad",
+            name=f"{node.name}.pad",
+            inputs=(source,),
+            output=padded,
+            attributes={"pads": border, "value": grid.zero_point},
+        )
+        source, operator = padded, replace(operator, pads=(0, 0, 0, 0))
+    height, width = (known(d) for d in builder.shape(source)[2:])
+    out_height, out_width = (known(d) for d in builder.graph.values[node.output].shape[2:])
+    builder.define_value(node.output)
+    low, high = builder.activation_codes(node.activation, grid)
+    builder.emit(
+        "mean_pool",
+        name=node.name,
+        inputs=(source,),
+        output=node.output,
+        attributes={
+            "kernel_shape": operator.kernel_shape,
+            "strides": operator.strides,
+            "pads": effective_pads(operator, (height, width), (out_height, out_width)),
             "minimum": low,
             "maximum": high,
         },

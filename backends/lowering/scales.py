@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from intlower.compiler.errors import ScaleOutOfRange
-from intlower.kernels.numerics import Rounding, shift_half_even
+from intlower.kernels.numerics import Rounding, shift_half_even, shift_half_up
 from intlower.kernels.signature import Requantize
 
 # The shifts that every rule of `numerics` accepts.
@@ -41,6 +41,8 @@ def integer_scale(
     *,
     bits: int = 31,
     truncate: bool = False,
+    reduced: bool = False,
+    divided: bool = False,
 ) -> tuple[int, int]:
     """Return (multiplier, shift) of a positive real factor under a requantization rule.
 
@@ -50,6 +52,8 @@ def integer_scale(
         where: for messages.
         bits: of the multiplier, where the rule has an integer one; see `MultiplierSpec`.
         truncate: whether its fraction is cut off.
+        reduced: whether it is rounded to 31 bits first; see `MultiplierSpec`.
+        divided: the factor holds the divisor of a mean, so that it is no power of two under any rule.
 
     Raises:
         ScaleOutOfRange: the factor is not finite and positive, too large for the rule, or no power of two where it must be.
@@ -58,8 +62,10 @@ def integer_scale(
         raise ScaleOutOfRange(f"{where}: a scale of {factor} cannot be multiplied by")
     if rule.single_precision:
         return _float32_scale(factor, where)
-    if rule.power_of_two:
+    if rule.power_of_two and not divided:
         return _power_scale(factor, where)
+    if reduced:
+        return _reduced_scale(factor, where, bits)
     return _multiplier_scale(factor, where, bits, truncate)
 
 
@@ -104,6 +110,18 @@ def _multiplier_scale(factor: float, where: str, bits: int, truncate: bool) -> t
     if shift > GREATEST_SHIFT:  # TFLite: an exponent below -31 multiplies by 0
         return 0, 31
     return multiplier, shift
+
+
+def _reduced_scale(factor: float, where: str, bits: int) -> tuple[int, int]:
+    """Return a 31-bit multiplier rounded to `bits` bits, ties up, at most 2**bits - 1, and the shift.
+
+    Source: MultiplyByQuantizedMultiplier(int64_t, ...), tensorflow/lite/kernels/internal/common.h.
+    """
+    multiplier, shift = _multiplier_scale(factor, where, 31, truncate=False)
+    dropped = 31 - bits
+    if shift - dropped < LEAST_SHIFT:
+        raise _too_large(factor, where)
+    return min(shift_half_up(multiplier, dropped), (1 << bits) - 1), shift - dropped
 
 
 def prove_left_shift(rule: Requantize, bound: int, shift: int, where: str) -> None:

@@ -67,7 +67,9 @@ def _double_rounding(
 ) -> SumScales:
     """Return the factors of equation (13)."""
     twice = 2 * max(a, b)
-    left_shift = min(SUM_LEFT_SHIFT, SUM_BITS - builder.spec.activations.bits)
+    left_shift = builder.spec.multipliers.sum_fraction
+    if left_shift is None:
+        left_shift = min(SUM_LEFT_SHIFT, SUM_BITS - builder.spec.activations.bits)
     scales = (
         builder.scale("add", (a,), twice, where),
         builder.scale("add", (b,), twice, where),

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import MappingProxyType
 
-from intlower.backends.recipes import STEPS, composed_recipe
+from intlower.backends.recipes import STEPS, AddPass, Step, composed_recipe
+from intlower.compiler.passes.center_channels import CenterChannels
+from intlower.compiler.passes.snap_limits import SnapLimits
 from intlower.compiler.recipe import Recipe
 
-# What the arithmetic has no use or no form for: relative steps need no filled ranges, and what needs samples here works
-# on uniform grids.
-_LEFT_OUT = {"fill_depthwise", "gptq", "correct_on_samples"}
-LOG_STEPS = {name: step for name, step in STEPS.items() if name not in _LEFT_OUT}
-DEFAULT_STEPS = tuple(name for name in LOG_STEPS if name != "absorb_bias")
+# Every step, in the order in which they take effect; all are part of the default recipe. What moves ranges of whole
+# tensors is of no use to relative steps, and what needs samples works on uniform grids.
+LOG_STEPS: MappingProxyType[str, Step] = MappingProxyType(
+    {
+        "estimate_inputs": STEPS["estimate_inputs"],
+        "silence_channels": STEPS["silence_channels"],
+        "equalize": STEPS["equalize"],
+        "snap_limits": AddPass(SnapLimits()),
+        "center_channels": AddPass(CenterChannels()),
+        "correct_bias": STEPS["correct_bias"],
+        "squant": STEPS["squant"],
+    }
+)
 
 
 def log_recipe(
@@ -19,7 +30,8 @@ def log_recipe(
 ) -> Recipe:
     """Return a recipe for a target with logarithmic codes; the names are those of `recipes.uniform_recipe`.
 
-    `default` silences dead channels, equalizes, rounds weights so that errors cancel, and corrects biases.
+    `default` silences dead channels, equalizes, puts the limits of activations on levels and channels near 0, rounds
+    weights so that errors cancel, and corrects biases.
 
     Args:
         target: its name, for messages.
@@ -30,4 +42,4 @@ def log_recipe(
     Raises:
         TargetError: there is no such recipe or step, or a step is both added and removed.
     """
-    return composed_recipe(target, name, DEFAULT_STEPS, LOG_STEPS, added, removed)
+    return composed_recipe(target, name, tuple(LOG_STEPS), LOG_STEPS, added, removed)

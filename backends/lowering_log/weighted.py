@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from intlower.backends.lowering.correction import corrected_bias
 from intlower.backends.lowering_log.builder import LogBuilder, linear_number
+from intlower.backends.lowering_log.drift import bias_without_drift
 from intlower.backends.lowering_log.rounding import round_log_weights
 from intlower.compiler.graph import Node
 from intlower.compiler.grids import LogGrid
@@ -39,8 +40,9 @@ def lower_weighted(builder: LogBuilder, node: Node) -> None:
     weight_grid = choose_weight_grid(weights, bias, grid)
     codes = round_log_weights(weights, weight_grid, builder.recipe.rounding)
     if builder.recipe.correct_bias:
-        error = weight_grid.dequantize(codes).astype(np.float64) - weights
-        bias = corrected_bias(builder.graph, node, builder.moments, bias, error)
+        levels = weight_grid.dequantize(codes).astype(np.float64)
+        bias = corrected_bias(builder.graph, node, builder.moments, bias, levels - weights)
+        bias = bias_without_drift(builder, node, bias, levels, grid)
     layout, z = grid.layout, grid.z + weight_grid.z
     digits = [
         divmod(bias_code(float(b), grid, weight_grid), 1 << BIAS_DIGIT_BITS) for b in bias

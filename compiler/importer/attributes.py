@@ -76,7 +76,7 @@ class OnnxNode:
         attribute = self._attribute(key, onnx.AttributeProto.INTS)
         return None if attribute is None else tuple(attribute.ints)
 
-    def pair(self, key: str, default: tuple[int, int] | None = None) -> tuple[int, int]:
+    def pair(self, key: str, default: tuple[int, ...] | None = None) -> tuple[int, int]:
         """Return a list of two integers, one for each spatial axis.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Operators that keep the shape: Relu, Clip, Softmax, Identity, Dropout."""
+"""Relu, Clip, Identity and Dropout."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from intlower.compiler.importer.attributes import NotSupported, OnnxNode
 from intlower.compiler.importer.scope import Scope
-from intlower.compiler.operators import Clip, Identity, Relu, Softmax, normalize_axis
+from intlower.compiler.operators import Clip, Identity, Relu
 
 _GREATEST = float(np.finfo(np.float32).max)
 
@@ -35,24 +35,6 @@ def convert_clip(node: OnnxNode, scope: Scope) -> None:
         maximum=math.inf if high >= _GREATEST else high,
     )
     scope.emit(node.name, clip, (node.input(0),), node.outputs[0])
-
-
-def convert_softmax(node: OnnxNode, scope: Scope) -> None:
-    """Convert Softmax along one axis.
-
-    Before opset 13 all axes from `axis` on are normalized together: the same where at most one of
-    them is longer than 1.
-    """
-    shape = scope.shape(node.input(0))
-    axis = normalize_axis(node.integer("axis", 1 if node.opset < 13 else -1), len(shape))
-    if node.opset < 13:
-        longer = [i for i in range(axis, len(shape)) if shape[i] != 1] or [axis]
-        if len(longer) > 1:
-            raise NotSupported(f"it normalizes axes {axis} to {len(shape) - 1} together")
-        axis = longer[0]
-    if shape[axis] is None:
-        raise NotSupported("it normalizes over the free batch")
-    scope.emit(node.name, Softmax(axis=axis), (node.input(0),), node.outputs[0])
 
 
 def convert_identity(node: OnnxNode, scope: Scope) -> None:

@@ -22,6 +22,9 @@ _BATCH_KEEPING = frozenset(
     {"Slice", "Gather", "Cast", "Concat", "Unsqueeze", "Squeeze", "Identity"}
 )
 
+# They make an array of a shape: with the free batch in front, one sample of it.
+_BATCH_FILLING = frozenset({"Expand", "ConstantOfShape"})
+
 _RANDOM = frozenset({"Bernoulli", "Multinomial", "RandomNormalLike", "RandomUniformLike"})
 
 # Arrays up to this size are shown to shape inference: they may be shapes, axes or repeats.
@@ -77,7 +80,7 @@ def fold(node: OnnxNode, scope: Scope) -> None:
         _fold_shape(node, scope)
         return
     batch_dependent = any(scope.is_batch_dependent(name) for name in node.inputs)
-    if batch_dependent and node.operator not in _BATCH_KEEPING:
+    if batch_dependent and not _keeps_batch(node, scope):
         raise NotSupported("it calculates with the free batch")
     if node.operator in _RANDOM or any(
         attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
@@ -85,11 +88,52 @@ def fold(node: OnnxNode, scope: Scope) -> None:
     ):
         raise NotSupported("")
     arrays = {name: scope.raw_array(name) for name in node.inputs if name}
+    if batch_dependent and node.operator in _BATCH_FILLING:
+        # One sample of what is the same for all: operators broadcast it.
+        arrays = {
+            name: np.where(array == 0, 1, array) if scope.is_batch_dependent(name) else array
+            for name, array in arrays.items()
+        }
     for name, array in zip(node.outputs, _run(node, arrays, scope), strict=True):
         if name:
             # Every known dimension is positive: a 0 can only be the batch.
-            marked = batch_dependent and bool((array == 0).any())
+            marked = (
+                batch_dependent
+                and node.operator not in (*_BATCH_FILLING, "Equal", "Shape")
+                and bool((array == 0).any())
+            )
             scope.define_array(name, array, batch_dependent=marked)
+
+
+def _keeps_batch(node: OnnxNode, scope: Scope) -> bool:
+    """Whether a node does with 0, in the place of the free batch, what it would do with any number of samples."""
+    arrays = [scope.raw_array(name) for name in node.inputs if name]
+    match node.operator:
+        case "Shape":  # the number of its elements, not the elements
+            return True
+        case "Reshape":
+            return not scope.is_batch_dependent(node.input(1))
+        case "Where":  # it chooses elements; its condition is no size
+            return not scope.is_batch_dependent(node.input(0))
+        case "Expand" | "ConstantOfShape":  # only its shape may be, in front
+            shape = arrays[-1].reshape(-1)
+            given = arrays[0] if len(arrays) == 2 else np.empty(0)
+            leading = given.shape[:1] if given.ndim == shape.size else (1,)
+            return (
+                not (len(arrays) == 2 and scope.is_batch_dependent(node.input(0)))
+                and leading == (1,)
+                and not (shape[1:] == 0).any()
+            )
+        case "Equal" | "Mul":
+            # No number of samples equals what is negative; and N * 1 = N.
+            a, b = np.broadcast_arrays(*arrays)
+            at_batch = np.zeros(a.shape, np.bool_)
+            for name, own in zip(node.inputs, (a, b), strict=True):
+                at_batch |= scope.is_batch_dependent(name) & (own == 0)
+            others = np.where(a == 0, b, a)[at_batch]
+            return bool((others < 0).all() if node.operator == "Equal" else (others == 1).all())
+        case _:
+            return node.operator in _BATCH_KEEPING
 
 
 def _fold_shape(node: OnnxNode, scope: Scope) -> None:

@@ -1,4 +1,4 @@
-"""Gemm, MatMul and BatchNormalization: products with constant matrices and per-channel scales."""
+"""Gemm, MatMul and BatchNormalization: products of matrices, and per-channel scales."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ import numpy as np
 from intlower.compiler.errors import InvalidGraph
 from intlower.compiler.importer.attributes import NotSupported, OnnxNode
 from intlower.compiler.importer.scope import Scope
-from intlower.compiler.operators import Add, BatchNormalization, Gemm, MatMul
+from intlower.compiler.operators import Add, BatchNormalization, Gemm, MatMul, Transpose
 
 
 def convert_gemm(node: OnnxNode, scope: Scope) -> None:
     """Convert Gemm to y = x @ w.T + b, with w [O, I] and b [O] constant.
 
     alpha and beta are multiplied into the constants. An addend that is no row vector becomes an
-    Add of its own.
+    Add of its own. A product of two values becomes a MatMul.
     """
     x, addend = node.input(0), node.input(2)
     alpha, beta = node.number("alpha", 1.0), node.number("beta", 1.0)
     if not scope.is_value(x):
         raise NotSupported("its first operand is a constant")
+    if scope.is_value(node.input(1)):
+        _convert_product(node, scope, alpha, beta)
+        return
     if node.integer("transA", 0):
         raise NotSupported("it transposes its first operand")
     weights = scope.floats(node.input(1), "second operand")
@@ -38,9 +41,33 @@ def convert_gemm(node: OnnxNode, scope: Scope) -> None:
         if beta != 1.0:
             raise NotSupported("it scales an addend that is not a constant")
         product = scope.emit_intermediate(f"{node.name}_product", Gemm(), inputs)
-        _add_values(node, scope, product, addend)
+        scope.emit(node.name, Add(), (product, addend), node.outputs[0])
     else:
         _emit_with_constant(node, scope, inputs, addend, beta, outputs)
+
+
+def _convert_product(node: OnnxNode, scope: Scope, alpha: float, beta: float) -> None:
+    """Convert Gemm of two values."""
+    operands = []
+    for position, key in enumerate(("transA", "transB")):
+        name = node.input(position)
+        if node.integer(key, 0):
+            if scope.shape(name)[0] is None:
+                raise NotSupported("it transposes the free batch")
+            name = scope.emit_intermediate(
+                f"{node.name}_{key}", Transpose(permutation=(1, 0)), (name,)
+            )
+        operands.append(name)
+    if alpha != 1.0 or beta != 1.0:
+        raise NotSupported("it scales a product of two values")
+    if not node.input(2):
+        scope.emit(node.name, MatMul(), (operands[0], operands[1]), node.outputs[0])
+        return
+    product = scope.emit_intermediate(
+        f"{node.name}_product", MatMul(), (operands[0], operands[1])
+    )
+    addend = scope.operand(node.input(2), "addend")
+    scope.emit(node.name, Add(), (product, addend), node.outputs[0])
 
 
 def _emit_with_constant(
@@ -71,33 +98,12 @@ def _emit_with_constant(
     scope.emit(node.name, Add(), (product, constant), node.outputs[0])
 
 
-def _add_values(node: OnnxNode, scope: Scope, a: str, b: str) -> None:
-    if scope.shape(a) != scope.shape(b):
-        raise NotSupported(f"it adds values of shapes {scope.shape(a)} and {scope.shape(b)}")
-    scope.emit(node.name, Add(), (a, b), node.outputs[0])
-
-
-def convert_add(node: OnnxNode, scope: Scope) -> None:
-    """Convert Add: of two values of one shape, or of a value and a constant, which comes second."""
-    a, b = node.input(0), node.input(1)
-    if scope.is_value(a) and scope.is_value(b):
-        _add_values(node, scope, a, b)
-        return
-    value, other = (a, b) if scope.is_value(a) else (b, a)
-    constant = scope.constant(other, "addend")
-    scope.emit(node.name, Add(), (value, constant), node.outputs[0])
-
-
 def convert_matmul(node: OnnxNode, scope: Scope) -> None:
-    """Convert MatMul with a constant matrix on the right."""
-    if not scope.is_value(node.input(0)):
-        raise NotSupported("its left operand is a constant")
-    if len(scope.shape(node.input(0))) < 2:
-        raise NotSupported("its left operand is a vector")
-    weights = scope.array(node.input(1), "right operand")
-    if weights.ndim != 2:
-        raise NotSupported(f"its right operand has rank {weights.ndim}, not 2")
-    inputs = (node.input(0), scope.constant(node.input(1), "right operand"))
+    """Convert MatMul of two values, or of a value and a constant on either side, none of them a vector."""
+    for position, name in enumerate(node.inputs):
+        if len(scope.shape(name)) < 2:
+            raise NotSupported(f"its {('left', 'right')[position]} operand is a vector")
+    inputs = tuple(scope.operand(name, "operand") for name in node.inputs)
     scope.emit(node.name, MatMul(), inputs, node.outputs[0])
 
 

@@ -22,7 +22,7 @@ from intlower.compiler.importer.scope import Scope
 from intlower.compiler.importer.signature import graph_inputs, inferred_shapes
 from intlower.compiler.operators import Shape
 
-OLDEST_OPSET = 9
+OLDEST_OPSET = 7
 _ONNX_DOMAINS = ("", "ai.onnx")
 
 
@@ -33,7 +33,7 @@ def import_model(model: onnx.ModelProto, *, shapes: Mapping[str, Shape] | None =
     no output depends on are left out.
 
     Args:
-        model: of opset 9 or newer, with its data loaded.
+        model: of opset 7 or newer, with its data loaded.
         shapes: shapes of graph inputs in the place of those in the file; None at axis 0 leaves
             the batch free.
 
@@ -46,12 +46,13 @@ def import_model(model: onnx.ModelProto, *, shapes: Mapping[str, Shape] | None =
     opset = _checked_opset(model)
     model = without_functions(model)
     inputs = graph_inputs(model.graph, {} if shapes is None else shapes)
-    scope = Scope(inputs, _all_names(model.graph))
+    nodes = _live_nodes(model.graph, opset)
+    scope = Scope(inputs, _all_names(model.graph) | {node.name for node in nodes})
     if model.graph.sparse_initializer:
         raise ModelError("the model has sparse weights", "export it with dense weights")
     for tensor in model.graph.initializer:
         scope.define_array(tensor.name, tensor_array(tensor))
-    _convert_nodes(_live_nodes(model.graph, opset), scope, model, inputs)
+    _convert_nodes(nodes, scope, model, inputs)
     outputs = tuple(info.name for info in model.graph.output)
     for name in outputs:
         if not scope.is_value(name) or any(value.name == name for value in inputs):
@@ -172,7 +173,7 @@ def _readable(node: OnnxNode, scope: Scope) -> bool:
         NotSupported: the operator is not, whatever its inputs are.
     """
     known = all(scope.is_value(n) or scope.is_constant(n) for n in node.inputs if n)
-    if not known and node.operator not in CONVERTERS:
+    if not known and node.operator not in (*CONVERTERS, "Shape"):
         raise NotSupported("")
     return known
 

@@ -14,7 +14,7 @@ from intlower.compiler.errors import InvalidGraph, ModelError
 from intlower.compiler.graph import Node, Value, fresh_name
 from intlower.compiler.importer.attributes import NotSupported
 from intlower.compiler.instruction_checker import LARGEST_TENSOR
-from intlower.compiler.operators import AnyOperator, Shape
+from intlower.compiler.operators import AnyOperator, Reshape, Shape
 
 
 class Scope:
@@ -144,8 +144,8 @@ class Scope:
 
     def add_constant(self, base: str, array: NDArray[np.float32]) -> str:
         """Return the name of a new constant."""
-        name = self._fresh(base)
-        self.constants[name] = Constant(array)
+        name = self.fresh(base)
+        self.constants[name] = Constant(np.asarray(array))  # arithmetic makes scalars of rank 0
         return name
 
     def shape(self, name: str) -> Shape:
@@ -155,13 +155,16 @@ class Scope:
     def emit(
         self, name: str, operator: AnyOperator, inputs: tuple[str, ...], output: str
     ) -> None:
-        """Append a node.
+        """Append a node; inputs that are constants are now part of the graph.
 
         Raises:
             InvalidGraph: the inputs do not fit the operator.
+            NotSupported: an input is a constant of integers, or depends on the batch.
         """
         shapes = [
-            self.shapes[i] if i in self.shapes else self.constants[i].array.shape
+            self.shapes[i]
+            if i in self.shapes
+            else self.constants[self.constant(i, "operand")].array.shape
             for i in inputs
         ]
         try:
@@ -171,15 +174,38 @@ class Scope:
         self.define_value(output, shape)
         self.nodes.append(Node(name=name, operator=operator, inputs=inputs, output=output))
 
+    def operand(self, name: str, role: str) -> str:
+        """Return the name of a value, or of a float constant, which is now part of the graph."""
+        return name if self.is_value(name) else self.constant(name, role)
+
+    def emit_reshape(self, name: str, source: str, shape: Shape, output: str) -> None:
+        """Append a Reshape to a shape with as many elements, of which only axis 0 may be free.
+
+        Raises:
+            NotSupported: the free batch would not stay in front.
+        """
+        free = self.shapes[source][:1] == (None,)
+        if free != (shape[:1] == (None,)) or None in shape[1:]:
+            raise NotSupported("it moves the free batch from the front")
+        target = tuple(0 if size is None else size for size in shape)
+        self.emit(name, Reshape(shape=target), (source,), output)
+
+    def reshaped(self, name: str, source: str, shape: Shape) -> str:
+        """Append a Reshape that the ONNX graph does not have, and return the name of its output."""
+        output = self.fresh(name)
+        self.emit_reshape(output, source, shape, output)
+        return output
+
     def emit_intermediate(
         self, name: str, operator: AnyOperator, inputs: tuple[str, ...]
     ) -> str:
         """Append a node that the ONNX graph does not have, and return the name of its output."""
-        output = self._fresh(name)
+        output = self.fresh(name)
         self.emit(output, operator, inputs, output)
         return output
 
-    def _fresh(self, base: str) -> str:
+    def fresh(self, base: str) -> str:
+        """Return a name like `base` that nothing has yet."""
         name = fresh_name(base, self._taken)
         self._taken.add(name)
         return name

@@ -12,6 +12,7 @@ from intlower.compiler.operators import (
     Flatten,
     Identity,
     Pad,
+    PadMode,
     Reshape,
     Slice,
     known,
@@ -45,11 +46,12 @@ def convert_reshape(node: OnnxNode, scope: Scope) -> None:
 
 
 def convert_concat(node: OnnxNode, scope: Scope) -> None:
-    """Convert Concat of values."""
-    if not all(scope.is_value(name) for name in node.inputs):
-        raise NotSupported("it joins a constant")
+    """Convert Concat of values and constants; one of these with batch 1 is repeated for each sample."""
     axis = normalize_axis(node.integer("axis", 1), len(scope.shape(node.input(0))))
-    scope.emit(node.name, Concat(axis=axis), node.inputs, node.outputs[0])
+    if axis == 0 and any(scope.shape(name)[:1] == (None,) for name in node.inputs):
+        raise NotSupported("it joins along the free batch")
+    inputs = tuple(scope.operand(name, "operand") for name in node.inputs)
+    scope.emit(node.name, Concat(axis=axis), inputs, node.outputs[0])
 
 
 def convert_slice(node: OnnxNode, scope: Scope) -> None:
@@ -87,12 +89,13 @@ def convert_slice(node: OnnxNode, scope: Scope) -> None:
 
 
 def convert_pad(node: OnnxNode, scope: Scope) -> None:
-    """Convert Pad with a constant: attributes before opset 11, then constant inputs.
+    """Convert Pad of any mode: attributes before opset 11, then constant inputs.
 
     Negative pads, which crop, become a Slice before it.
     """
-    if node.text("mode", "constant") != "constant":
-        raise NotSupported(f"it pads in mode {node.text('mode', '')!r}")
+    mode = node.text("mode", "constant")
+    if mode not in {known_mode.value for known_mode in PadMode}:
+        raise NotSupported(f"it pads in mode {mode!r}")
     shape = scope.shape(node.input(0))
     pads, value = _pads_and_value(node, scope, len(shape))
     if not math.isfinite(value):
@@ -108,6 +111,12 @@ def convert_pad(node: OnnxNode, scope: Scope) -> None:
         _emit_slice(node, scope, node.input(0), kept)
         return
     source = node.input(0)
+    if mode != "constant":
+        if kept:
+            raise NotSupported(f"it crops, and pads in mode {mode!r}")
+        pad = Pad(pads=positive, mode=PadMode(mode))
+        scope.emit(node.name, pad, (source,), node.outputs[0])
+        return
     if kept:
         source = scope.emit_intermediate(f"{node.name}_crop", _slice(kept), (source,))
     scope.emit(node.name, Pad(pads=positive, value=value), (source,), node.outputs[0])

@@ -41,13 +41,13 @@ def scale_float32_biased(
 
     The accumulator has at most 32 bits, also with the bias.
     """
-    single = _with_sign_of(
+    single = with_sign_of(
         accumulator, _float32(abs(accumulator).cast("uint64"), bits=32).cast("int64")
     )
     total = single + bias
     magnitude = _float32(abs(total).cast("uint64"), bits=32)
     product = _float32(magnitude * multiplier.cast("uint64"), bits=55)
-    return _with_sign_of(total, _half_even(product, shift).cast("int64"))
+    return with_sign_of(total, _half_even(product, shift).cast("int64"))
 
 
 def shift_right(rule: Requantize, x: Value, shift: Value) -> Value:
@@ -80,7 +80,7 @@ def scale_float32(accumulator: Value, multiplier: Value, shift: Value) -> Value:
     """
     magnitude = _float32(abs(accumulator).cast("uint64"), bits=32)
     product = _float32(magnitude * multiplier.cast("uint64"), bits=55)
-    return _with_sign_of(accumulator, _half_even(product, shift).cast("int64"))
+    return with_sign_of(accumulator, _half_even(product, shift).cast("int64"))
 
 
 def sum_float32(
@@ -100,11 +100,11 @@ def sum_float32(
 
     def aligned(x: Value, multiplier: Value, own_shift: Value) -> Value:
         product = _float32(abs(x).cast("uint64") * multiplier.cast("uint64"), bits=41)
-        return _with_sign_of(x, product.cast("int64")) * power_of_two(shift - own_shift)
+        return with_sign_of(x, product.cast("int64")) * power_of_two(shift - own_shift)
 
     total = aligned(a, multiplier_a, shift_a) + aligned(b, multiplier_b, shift_b)
     magnitude = _float32(abs(total).cast("uint64"), bits=55)
-    return _with_sign_of(total, _half_even(magnitude, shift).cast("int64"))
+    return with_sign_of(total, _half_even(magnitude, shift).cast("int64"))
 
 
 def scale_double_rounding(accumulator: Value, multiplier: Value, shift: Value) -> Value:
@@ -112,7 +112,7 @@ def scale_double_rounding(accumulator: Value, multiplier: Value, shift: Value) -
     left = power_of_two((shift * -1 + 31).maximum(0))
     right = power_of_two((shift - 31).maximum(0))
     high = floor_divide(accumulator * left * multiplier + (1 << 30), 1 << 31)
-    return _with_sign_of(high, (abs(high) + right // 2) // right)
+    return with_sign_of(high, (abs(high) + right // 2) // right)
 
 
 def scale_single_rounding(accumulator: Value, multiplier: Value, shift: Value) -> Value:
@@ -199,7 +199,7 @@ def clamp(x: Value, low: Value, high: Value) -> Value:
     return limited.cast("int64") - offset
 
 
-def _with_sign_of(x: Value, magnitude: Value) -> Value:
+def with_sign_of(x: Value, magnitude: Value) -> Value:
     """Return the magnitude, negated where x is negative."""
     negative = (x < 0).cast("int64")
     return magnitude * (negative * -2 + 1)

@@ -6,7 +6,14 @@ from collections.abc import Callable
 
 from onnx import FunctionProto
 
-from intlower.compiler.onnx_functions import elementwise, logarithmic, movement, products
+from intlower.compiler.onnx_functions import (
+    elementwise,
+    fixed_point,
+    logarithmic,
+    movement,
+    products,
+    saturating,
+)
 from intlower.compiler.onnx_functions.body import Body, Value
 from intlower.compiler.onnx_functions.half import HALF_MEANINGS, HALF_WRITERS
 from intlower.kernels.signature import KernelKey, Requantize
@@ -14,10 +21,14 @@ from intlower.kernels.signature import KernelKey, Requantize
 _WRITERS: dict[str, Callable[[Body, KernelKey], Value]] = {
     "conv2d": products.conv2d,
     "gemm": products.gemm,
+    "saturating_conv2d": saturating.saturating_conv2d,
+    "saturating_gemm": saturating.saturating_gemm,
     "average_pool": products.average_pool,
     "add": elementwise.add,
     "requantize": elementwise.requantize,
     "softmax": elementwise.softmax,
+    "mean_pool": fixed_point.mean_pool,
+    "softmax_fixed": fixed_point.softmax_fixed,
     "max_pool": movement.max_pool,
     "pad": movement.pad,
     "slice": movement.slice_,
@@ -35,10 +46,14 @@ _WRITERS: dict[str, Callable[[Body, KernelKey], Value]] = {
 _MEANINGS = {
     "conv2d": "2-d convolution of {x} codes with {w} weights",
     "gemm": "Product of {x} codes with a matrix of {w} weights",
+    "saturating_conv2d": "2-d convolution of {x} codes with {w} weights, its sums saturating at each product",
+    "saturating_gemm": "Product of {x} codes with a matrix of {w} weights, its sums saturating at each product",
     "average_pool": "Mean of each window of {x} codes",
     "add": "Sum of two tensors of {x} codes, each with a scale of its own",
     "requantize": "{x} codes on another grid",
     "softmax": "Softmax of {x} codes by a table of exponentials and one division, ties up",
+    "mean_pool": "Mean of the {x} codes of each window, rounded half away from code 0; padding is not counted",
+    "softmax_fixed": "Softmax of {x} codes by a table of exponentials and TFLite's fixed-point reciprocal",
     "max_pool": "Maximum of each window of {x} codes; padding never wins",
     "concat": "{x} tensors joined along an axis",
     "pad": "{x} codes with a border of one code",

@@ -54,6 +54,21 @@ def gemm(body: Body, key: KernelKey) -> Value:
 def average_pool(body: Body, key: KernelKey) -> Value:
     """Write window means: every plane convolved with ones, then the scale, with the divisor in it."""
     x = body.parameter("input", key.activation.dtype_name)
+    sums = window_sums(body, x, key.activation, body.attribute("input_zero_point"))
+    multiplier = body.parameter("multiplier", "int32").cast("int64")
+    shift = body.parameter("shift", "int32").cast("int64")
+    return per_tensor(body, key, sums, multiplier, shift)
+
+
+def window_sums(body: Body, x: Value, element: ElementType, zero_point: Value) -> Value:
+    """Return the int64 sum of each window of (code - zero point), padding being 0: every plane convolved with ones.
+
+    Args:
+        body: of a function with the attributes kernel_shape, strides and pads.
+        x: [N, C, H, W] codes.
+        element: their type.
+        zero_point: int64 scalar.
+    """
     planes = x.reshape(body.concatenate(body.constant((-1, 1), "int64"), x.dimensions(2, 4)))
     kernel = body.apply(
         "ConstantOfShape",
@@ -75,16 +90,13 @@ def average_pool(body: Body, key: KernelKey) -> Value:
         )
 
     sums = _sum_of_products(
-        as_bytes(planes, key.activation),
+        as_bytes(planes, element),
         [kernel],
-        as_bytes(body.attribute("input_zero_point"), key.activation),
+        as_bytes(zero_point, element),
         [body.constant(0, "uint8")],
         product,
     )
-    shape = body.concatenate(x.dimensions(0, 2), sums.dimensions(2, 4))
-    multiplier = body.parameter("multiplier", "int32").cast("int64")
-    shift = body.parameter("shift", "int32").cast("int64")
-    return per_tensor(body, key, sums.reshape(shape), multiplier, shift)
+    return sums.reshape(body.concatenate(x.dimensions(0, 2), sums.dimensions(2, 4)))
 
 
 def as_bytes(codes: Value, element: ElementType) -> list[Value]:

@@ -1,4 +1,4 @@
-"""Operators that keep the shape of their input, or broadcast; and the activations among them."""
+"""Operators that keep the shape of their input, and the activations among them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from intlower.compiler.constant import Constant
 from intlower.compiler.errors import InvalidGraph
-from intlower.compiler.operators.shapes import Shape, broadcast, normalize_axis, require_arity
+from intlower.compiler.operators.shapes import Shape, normalize_axis, require_arity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,16 +78,6 @@ def activation_bounds(activation: Activation | None) -> tuple[Bound, Bound]:
             return activation.minimum.array, activation.maximum.array
         case Relu() | Clip():
             return activation.minimum, activation.maximum
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Add:
-    """a + b, with ONNX broadcasting between a value and a constant."""
-
-    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """The broadcast shape."""
-        require_arity("Add", inputs, 2)
-        return broadcast(*inputs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ class Reshape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Concat:
-    """Joins its inputs along one axis other than the batch."""
+    """Joins its inputs along one axis other than the batch; one of batch 1 is repeated for each sample of a free batch."""
 
     axis: int = 1
 
@@ -77,6 +78,8 @@ class Concat:
         if not inputs:
             raise InvalidGraph("Concat takes at least one input")
         axis = normalize_axis(self.axis, len(inputs[0]))
+        if axis and any(shape[:1] == (None,) for shape in inputs):
+            inputs = [(None, *shape[1:]) if shape[:1] == (1,) else shape for shape in inputs]
         first = inputs[0]
         for shape in inputs[1:]:
             if len(shape) != len(first) or any(
@@ -87,12 +90,28 @@ class Concat:
         return (*first[:axis], total, *first[axis + 1 :])
 
 
+class PadMode(enum.Enum):
+    """Where padding comes from: ONNX's `mode`."""
+
+    CONSTANT = "constant"
+    REFLECT = "reflect"  # elements in reverse order, without the one at the edge
+    EDGE = "edge"  # the element at the edge, again and again
+    WRAP = "wrap"  # elements from the other end
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pad:
-    """Constant padding; `pads` is (begin of each axis..., end of each axis...), none negative."""
+    """Padding; `pads` is (begin of each axis..., end of each axis...), none negative.
+
+    Attributes:
+        pads: how many elements.
+        value: which, in mode CONSTANT.
+        mode: where the elements come from.
+    """
 
     pads: tuple[int, ...]
     value: float = 0.0
+    mode: PadMode = PadMode.CONSTANT
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """Each dimension plus its pads."""
@@ -101,6 +120,15 @@ class Pad:
         rank = len(x)
         if len(self.pads) != 2 * rank or any(p < 0 for p in self.pads):
             raise InvalidGraph(f"Pad: pads {self.pads} do not fit a tensor of rank {rank}")
+        if self.mode in (PadMode.REFLECT, PadMode.WRAP):
+            spare = (
+                1 if self.mode is PadMode.REFLECT else 0
+            )  # the element at the edge is not repeated
+            for d, begin, end in zip(x, self.pads[:rank], self.pads[rank:], strict=True):
+                if max(begin, end) > 0 and max(begin, end) > known(d) - spare:
+                    raise InvalidGraph(
+                        f"Pad: {x} has too few elements to {self.mode.value} {self.pads}"
+                    )
         return tuple(
             d if begin == end == 0 else known(d) + begin + end
             for d, begin, end in zip(x, self.pads[:rank], self.pads[rank:], strict=True)

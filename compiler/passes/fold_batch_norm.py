@@ -12,12 +12,20 @@ from intlower.compiler.constant import Constant
 from intlower.compiler.errors import InvalidGraph, UnsupportedNode, UnsupportedOperator
 from intlower.compiler.graph import Graph, Moments, Node, fresh_name
 from intlower.compiler.moments import normalized_moments
-from intlower.compiler.operators import BatchNormalization, Conv, Gemm, Reshape, known
+from intlower.compiler.operators import (
+    BatchNormalization,
+    Conv,
+    ConvTranspose,
+    Gemm,
+    Reshape,
+    known,
+)
 from intlower.compiler.passes.rewriting import (
     parameter,
     replace_nodes,
     sole_reader,
     with_parameters,
+    with_scaled_outputs,
 )
 
 
@@ -31,7 +39,7 @@ class FoldBatchNorm:
 
     1. *Chain.* Normalizations that follow one another, each read only by the next, are one: a = a2*a1,
        d = a2*d1 + d2; the last one's moments are the chain's. The other cases treat the chain as one.
-    2. *Backward.* x is the output of a Conv (any groups) or Gemm without activation, read by nothing else: its weights
+    2. *Backward.* x is the output of a Conv, ConvTranspose (any groups) or Gemm without activation, read by nothing else: its weights
        w[o] become a[o]*w[o], its bias a*b + d, made where absent. The layer takes over the name of y.
     3. *Forward.* y is read only by a Conv or Gemm with constant weights: w[:, i] becomes a[i]*w[:, i], and the bias
        b[o] + sum over i, k of w[o, i, k]*d[i]. Only where the Conv does not pad, or d = 0: a padded zero stands for
@@ -152,7 +160,7 @@ def _backward(graph: Graph, chain: _Chain) -> Graph | None:
     layer = graph.producers().get(chain.x)
     if (
         layer is None
-        or not isinstance(layer.operator, Conv | Gemm)
+        or not isinstance(layer.operator, Conv | ConvTranspose | Gemm)
         or layer.activation is not None
         or sole_reader(graph, chain.x) is not chain.nodes[0]
     ):
@@ -160,7 +168,7 @@ def _backward(graph: Graph, chain: _Chain) -> Graph | None:
     weights, bias = parameter(graph, layer, 1), parameter(graph, layer, 2)
     if weights is None or (bias is None and len(layer.inputs) == 3):
         return None
-    scaled = weights * chain.a.reshape(-1, *(1,) * (weights.ndim - 1))
+    scaled = with_scaled_outputs(layer.operator, weights, chain.a)
     shifted = chain.d if bias is None else bias * chain.a + chain.d
     folded, constants = with_parameters(graph, layer, {1: scaled, 2: shifted})
     folded = replace(folded, output=chain.last.output, activation=chain.last.activation)

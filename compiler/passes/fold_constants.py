@@ -11,7 +11,7 @@ import torch
 from intlower.compiler.constant import Constant
 from intlower.compiler.evaluate import apply_activation, apply_operator
 from intlower.compiler.graph import Graph, Node
-from intlower.compiler.operators import Add, Identity
+from intlower.compiler.operators import Add, Identity, Mul
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +20,8 @@ class FoldConstants:
 
     1. A node whose inputs are all constants, or results of such nodes, becomes a constant; one that defines a graph
        output stays.
-    2. Add of a constant of zeros that does not change the shape becomes Identity, which `remove_identities` removes.
+    2. Add of a constant of zeros and Mul by one of ones that do not change the shape become Identity, which
+       `remove_identities` removes.
     """
 
     name: ClassVar[str] = "fold_constants"
@@ -47,20 +48,21 @@ class FoldConstants:
                     result = apply_activation(node.activation, result)
                 computed[node.output] = result
             else:
-                nodes.append(_without_zero(graph, node))
+                nodes.append(_without_neutral(graph, node))
         results = {
             name: Constant.of(result.numpy(), np.float32) for name, result in computed.items()
         }
         return graph.edit(nodes=nodes, constants={**graph.constants, **results})
 
 
-def _without_zero(graph: Graph, node: Node) -> Node:
+def _without_neutral(graph: Graph, node: Node) -> Node:
     """Case 2."""
-    if isinstance(node.operator, Add):
+    if isinstance(node.operator, Add | Mul):
+        neutral = 0.0 if isinstance(node.operator, Add) else 1.0
         for own, other in (node.inputs, node.inputs[::-1]):
             if (
                 other in graph.constants
-                and not graph.constants[other].array.any()
+                and (graph.constants[other].array == neutral).all()
                 and own in graph.values
                 and graph.values[own].shape == graph.values[node.output].shape
             ):

@@ -11,6 +11,7 @@ from intlower.compiler.operators import (
     AveragePool,
     Clip,
     Conv,
+    ConvTranspose,
     Flatten,
     Gemm,
     GlobalAveragePool,
@@ -26,7 +27,7 @@ from intlower.compiler.passes.rewriting import compose, replace_nodes, sole_read
 class FuseActivations:
     """Makes each Relu and Clip the `activation` of the node that computes what it limits.
 
-    1. Relu or Clip that alone reads the output of Conv, Gemm, Add, AveragePool or GlobalAveragePool, which is not a
+    1. Relu or Clip that alone reads the output of Conv, ConvTranspose, Gemm, Add, AveragePool or GlobalAveragePool, which is not a
        graph output, becomes that node's activation. The node takes over the activation's output name; moments move
        to that name and still describe the result before the activation.
     2. A node that has an activation gets the composition of the two, which is one interval again, exactly.
@@ -58,7 +59,9 @@ def _fused(graph: Graph, node: Node) -> Graph:
         if producer is None or sole_reader(graph, producer.output) is not reader:
             return graph
         match producer.operator:
-            case Conv() | Gemm() | Add() | AveragePool() | GlobalAveragePool():  # case 1
+            case (
+                Conv() | ConvTranspose() | Gemm() | Add() | AveragePool() | GlobalAveragePool()
+            ):  # case 1
                 break
             case MaxPool() as pool if pool.dilations == (1, 1) or not any(pool.pads):
                 pass  # case 3

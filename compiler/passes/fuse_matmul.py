@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from intlower.compiler.graph import Graph, Moments, Node
-from intlower.compiler.operators import Add, Conv, Gemm, MatMul, Shape, known
+from intlower.compiler.operators import Add, Conv, ConvTranspose, Gemm, MatMul
 from intlower.compiler.passes.rewriting import (
     parameter,
+    per_channel_constant,
     replace_nodes,
     sole_reader,
     with_parameters,
@@ -23,7 +21,7 @@ class FuseMatmul:
     """Leaves a network's linear layers as Conv and Gemm with their biases.
 
     1. MatMul of a rank-2 value and constant weights [I, O] becomes Gemm with weights [O, I].
-    2. Add of a constant to the output of a Conv or Gemm that only this Add reads goes into the bias, which is made
+    2. Add of a constant to the output of a Conv, ConvTranspose or Gemm that only this Add reads goes into the bias, which is made
        where absent: b' = b + c, for a c that gives each channel one number ([O, 1, 1] or [1, O, 1, 1] after Conv, [O]
        or [1, O] after Gemm, one number after either). The node takes over the Add's output and activation.
 
@@ -47,7 +45,7 @@ def _as_gemm(graph: Graph, node: Node) -> Graph:
         return graph
     weights = parameter(graph, node, 1)
     value = graph.values.get(node.inputs[0])
-    if weights is None or value is None or len(value.shape) != 2:
+    if weights is None or weights.ndim != 2 or value is None or len(value.shape) != 2:
         return graph
     gemm, constants = with_parameters(graph, node, {1: weights.T})
     gemm = replace(gemm, operator=Gemm())
@@ -65,12 +63,12 @@ def _into_bias(graph: Graph, add: Node) -> Graph:
         if (
             layer is None
             or shift is None
-            or not isinstance(layer.operator, Conv | Gemm)
+            or not isinstance(layer.operator, Conv | ConvTranspose | Gemm)
             or layer.activation is not None
             or sole_reader(graph, layer.output) is not add
         ):
             continue
-        per_channel = _per_channel(shift, graph.values[layer.output].shape)
+        per_channel = per_channel_constant(shift, graph.values[layer.output].shape)
         bias = parameter(graph, layer, 2)
         if per_channel is None or (bias is None and len(layer.inputs) == 3):
             continue
@@ -90,14 +88,3 @@ def _into_bias(graph: Graph, add: Node) -> Graph:
             moments=moments,
         )
     return graph
-
-
-def _per_channel(shift: NDArray[np.float64], shape: Shape) -> NDArray[np.float64] | None:
-    """Return the one number that a broadcast constant adds to each channel, [C], if that is what it does."""
-    if shift.ndim > len(shape):
-        return None
-    aligned = shift.reshape((1,) * (len(shape) - shift.ndim) + shift.shape)
-    channels = known(shape[1])
-    if aligned.size != aligned.shape[1] or aligned.size not in (1, channels):
-        return None
-    return np.broadcast_to(aligned.reshape(-1), (channels,))

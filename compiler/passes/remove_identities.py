@@ -17,6 +17,7 @@ from intlower.compiler.operators import (
     Relu,
     Reshape,
     Slice,
+    Transpose,
     known,
 )
 from intlower.compiler.passes.rewriting import compose, replace_nodes, sole_reader
@@ -33,8 +34,9 @@ class RemoveIdentities:
     5. Concat of one input.
     6. Reshape and Flatten to the shape that the input has.
     7. AveragePool and MaxPool with windows of one element at stride 1, unpadded.
-    8. Relu or Clip after a Relu or Clip (a node, or a node's activation) to an interval within its own.
-    9. Relu or Clip that alone reads a Relu or Clip: one Clip, or one Relu, in place of the two.
+    8. Transpose to the order that the axes have.
+    9. Relu or Clip after a Relu or Clip (a node, or a node's activation) to an interval within its own.
+    10. Relu or Clip that alone reads a Relu or Clip: one Clip, or one Relu, in place of the two.
 
     The readers of such an output read the input instead. Where the output is a graph output, the input's
     producer takes over its name, unless the input is a graph input, a constant, or a graph output too: then the
@@ -66,7 +68,7 @@ def _shortened(graph: Graph) -> Graph | None:
                 return graph.edit(nodes=replace_nodes(graph, {node.name: kept}))
         elif producer is not None and producer.activation is None:
             match node.operator, producer.operator:
-                case Relu() | Clip() as second, Relu() | Clip() as first:  # case 9
+                case Relu() | Clip() as second, Relu() | Clip() as first:  # case 10
                     composed = compose(first, second)
                     if isinstance(composed, Relu | Clip) and (
                         sole_reader(graph, producer.output) is node
@@ -81,7 +83,7 @@ def _shortened(graph: Graph) -> Graph | None:
 
 
 def _returns_its_input(graph: Graph, node: Node, producer: Node | None) -> bool:
-    """Return whether a node without activation is one of the cases 1 to 8."""
+    """Return whether a node without activation is one of the cases 1 to 9."""
     match node.operator:
         case Identity():  # case 1
             return True
@@ -91,7 +93,7 @@ def _returns_its_input(graph: Graph, node: Node, producer: Node | None) -> bool:
             if producer is None:
                 return False
             before = producer.activation or producer.operator
-            return (  # case 8
+            return (  # case 9
                 isinstance(before, Relu | Clip)
                 and own.minimum <= before.minimum
                 and before.maximum <= own.maximum
@@ -110,6 +112,8 @@ def _returns_its_input(graph: Graph, node: Node, producer: Node | None) -> bool:
             return _shape(graph, node.inputs[0]) == graph.values[node.output].shape
         case AveragePool() | MaxPool() as pool:  # case 7
             return pool.kernel_shape == (1, 1) == pool.strides and not any(pool.pads)
+        case Transpose(permutation=permutation):  # case 8
+            return permutation == tuple(range(len(permutation)))
         case _:
             return False
 

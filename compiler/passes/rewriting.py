@@ -11,7 +11,18 @@ from numpy.typing import NDArray
 
 from intlower.compiler.constant import Constant
 from intlower.compiler.graph import Graph, Node, fresh_name
-from intlower.compiler.operators import Activation, ChannelClip, Clip, Relu, activation_bounds
+from intlower.compiler.operators import (
+    Activation,
+    ChannelClip,
+    Clip,
+    Conv,
+    ConvTranspose,
+    Gemm,
+    Relu,
+    Shape,
+    activation_bounds,
+    known,
+)
 
 
 def sole_reader(graph: Graph, name: str) -> Node | None:
@@ -90,3 +101,27 @@ def compose(first: Activation | None, second: Activation) -> Activation:
         if (composed.minimum, composed.maximum) == activation_bounds(Relu())
         else composed
     )
+
+
+def per_channel_constant(
+    constant: NDArray[np.float64], shape: Shape
+) -> NDArray[np.float64] | None:
+    """Return the one number that a broadcast constant gives each channel, [C], if that is what it does."""
+    if constant.ndim > len(shape) or len(shape) < 2:
+        return None
+    aligned = constant.reshape((1,) * (len(shape) - constant.ndim) + constant.shape)
+    channels = known(shape[1])
+    if aligned.size != aligned.shape[1] or aligned.size not in (1, channels):
+        return None
+    return np.broadcast_to(aligned.reshape(-1), (channels,))
+
+
+def with_scaled_outputs(
+    operator: Conv | ConvTranspose | Gemm, weights: NDArray[Any], factors: NDArray[Any]
+) -> NDArray[Any]:
+    """Return a layer's weights, in its own layout, with each output channel multiplied by its factor, [O]."""
+    if isinstance(operator, ConvTranspose):
+        groups = operator.groups
+        grouped = weights.reshape(groups, -1, *weights.shape[1:])
+        return np.asarray(grouped * factors.reshape(groups, 1, -1, 1, 1)).reshape(weights.shape)
+    return np.asarray(weights * factors.reshape(-1, *(1,) * (weights.ndim - 1)))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intlower.compiler.planning.rows import RowWriter, binary_offset
+from intlower.compiler.planning.rows import RowWriter, View, binary_offset
 from intlower.compiler.program import Instruction
 from intlower.kernels import table as t
 from intlower.kernels.signature import Requantize
@@ -79,3 +79,30 @@ def channel_limits(writer: RowWriter, instruction: Instruction) -> dict[int, int
         columns[integers] = writer.constants.add(limits, "int32")
         columns[floats] = writer.constants.add(limits, "float32")
     return columns
+
+
+def window_columns(instruction: Instruction, x: View, y: View) -> dict[int, int]:
+    """Return the sizes of a pooling's images and its window.
+
+    Args:
+        instruction: of a pooling.
+        x: its input, [C, H, W].
+        y: its output.
+    """
+    attributes = instruction.attributes
+    kernel, strides, pads = (
+        numbers(attributes[name]) for name in ("kernel_shape", "strides", "pads")
+    )
+    return {
+        t.HEIGHT: x.sizes[1],
+        t.WIDTH: x.sizes[2],
+        t.CHANNELS: x.sizes[0],
+        t.OUTPUT_HEIGHT: y.sizes[1],
+        t.OUTPUT_WIDTH: y.sizes[2],
+        t.KERNEL_HEIGHT: kernel[0],
+        t.KERNEL_WIDTH: kernel[1],
+        t.STRIDE_Y: strides[0],
+        t.STRIDE_X: strides[1],
+        t.PAD_TOP: pads[0],
+        t.PAD_LEFT: pads[1],
+    }

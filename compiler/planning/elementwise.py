@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from intlower.compiler.planning.columns import number, numbers, output_columns, scales
+from intlower.compiler.planning.columns import (
+    number,
+    numbers,
+    output_columns,
+    scales,
+    window_columns,
+)
 from intlower.compiler.planning.rows import RowWriter, binary_offset
 from intlower.compiler.program import Instruction
 from intlower.kernels import table as t
@@ -37,22 +43,7 @@ def write_pool(writer: RowWriter, instruction: Instruction) -> None:
     """Append the row of an average or maximum pooling."""
     attributes = instruction.attributes
     x, y = writer.view(instruction.inputs[0]), writer.view(instruction.output)
-    kernel, strides, pads = (
-        numbers(attributes[name]) for name in ("kernel_shape", "strides", "pads")
-    )
-    columns = {
-        t.HEIGHT: x.sizes[1],
-        t.WIDTH: x.sizes[2],
-        t.CHANNELS: x.sizes[0],
-        t.OUTPUT_HEIGHT: y.sizes[1],
-        t.OUTPUT_WIDTH: y.sizes[2],
-        t.KERNEL_HEIGHT: kernel[0],
-        t.KERNEL_WIDTH: kernel[1],
-        t.STRIDE_Y: strides[0],
-        t.STRIDE_X: strides[1],
-        t.PAD_TOP: pads[0],
-        t.PAD_LEFT: pads[1],
-    }
+    columns = window_columns(instruction, x, y)
     if instruction.kernel.operator == "max_pool":
         dilations = numbers(attributes["dilations"])
         columns |= {t.DILATION_Y: dilations[0], t.DILATION_X: dilations[1]}

@@ -39,41 +39,31 @@ def write_half_products(writer: RowWriter, instruction: Instruction) -> None:
     wide = _widened(writer, instruction, pads)
     channels, _, width = wide.sizes
     outputs, depth, kernel_height, kernel_width = weights.shape
-    y = writer.view(instruction.output)
     columns = {
         **_bounds(writer, instruction),
-        **_window(y, strides),
-        t.RULE: _rule(instruction),
+        **_window(writer.view(instruction.output), strides),
         t.BIAS: writer.constants.add(instruction.constants["bias"].array, "float32"),
         t.WIDTH: width,
         t.CHANNELS: channels,
         t.OUTPUT_CHANNELS: outputs,
         t.GROUPS: groups,
         t.DEPTH: depth,
-        t.WORDS: depth * kernel_height * kernel_width,
+        t.MULTIPLIER: writer.constants.add(1.0, "float32"),
+        t.UNIFORM: 1,
     }
     rows = np.arange(kernel_height)[:, None] * dilations[0] * width
     window = (rows + np.arange(kernel_width) * dilations[1]) * channels
-    if groups == channels == outputs and groups > 1:
-        taps = weights.reshape(outputs, -1).T
-        columns[t.WEIGHTS] = writer.constants.add(taps, "float32")
-        columns[t.TAPS] = writer.constants.add(window, "int64")
-        (columns[t.ACCUMULATORS],) = writer.scratch(channels * 4)
-        writer.row(instruction.name, t.HALF_DEPTHWISE, columns, [(t.INPUT, wide)], y)
+    if groups == channels == outputs:
+        columns[t.GROUPS], columns[t.DEPTH] = 1, 0
+        _write(writer, instruction, columns, weights.reshape(1, outputs, -1), window, wide)
         return
-    per_group = outputs // groups
-    padded = np.zeros((groups, -(-per_group // LANES) * LANES, columns[t.WORDS]), np.float32)
-    padded[:, :per_group] = weights.reshape(groups, per_group, -1)
-    packed = padded.reshape(groups, -1, LANES, columns[t.WORDS]).transpose(0, 1, 3, 2)
-    columns[t.WEIGHTS] = writer.constants.add(packed, "float32")
-    columns[t.TAPS] = writer.constants.add(np.arange(depth)[:, None, None] + window, "int64")
-    columns[t.GROUP_BYTES] = packed[0].nbytes
-    columns[t.ACCUMULATORS], columns[t.PANEL] = writer.scratch(PIXELS * LANES * 4, PIXELS * 8)
-    writer.row(instruction.name, t.HALF_DENSE, columns, [(t.INPUT, wide)], y)
+    places = np.arange(depth)[:, None, None] + window
+    filters = weights.reshape(groups, outputs // groups, -1)
+    _write(writer, instruction, columns, filters, places, wide, t.HALF_DENSE)
 
 
 def write_half_average_pool(writer: RowWriter, instruction: Instruction) -> None:
-    """Append the rows of an average pooling: its input widened, then the means."""
+    """Append the rows of an average pooling: its input widened, then sums with filters of ones, divided."""
     kernel, strides, pads = (
         numbers(instruction.attributes[name]) for name in ("kernel_shape", "strides", "pads")
     )
@@ -81,20 +71,55 @@ def write_half_average_pool(writer: RowWriter, instruction: Instruction) -> None
     channels, _, width = wide.sizes
     window = np.arange(kernel[0])[:, None] * width + np.arange(kernel[1])
     count = instruction.constants["count"].array
-    y = writer.view(instruction.output)
     columns = {
         **_bounds(writer, instruction),
-        **_window(y, strides),
-        t.RULE: _rule(instruction),
+        **_window(writer.view(instruction.output), strides),
+        t.BIAS: writer.constants.add(np.full(channels, -0.0), "float32"),
         t.WIDTH: width,
         t.CHANNELS: channels,
-        t.WORDS: window.size,
-        t.TAPS: writer.constants.add(window * channels, "int64"),
+        t.OUTPUT_CHANNELS: channels,
+        t.GROUPS: 1,
         t.MULTIPLIER: writer.constants.add(count, "float32"),
         t.UNIFORM: int(count.size == 1),
     }
-    (columns[t.ACCUMULATORS],) = writer.scratch(channels * 4)
-    writer.row(instruction.name, t.HALF_AVERAGE_POOL, columns, [(t.INPUT, wide)], y)
+    ones = np.ones((1, channels, window.size), np.float32)
+    _write(writer, instruction, columns, ones, window * channels, wide)
+
+
+def _write(
+    writer: RowWriter,
+    instruction: Instruction,
+    columns: dict[int, int],
+    filters: NDArray[np.float32],
+    offsets: NDArray[np.int64],
+    wide: View,
+    opcode: int = t.HALF_DEPTHWISE,
+) -> None:
+    """Append the row of sums of products.
+
+    Args:
+        writer: of rows.
+        instruction: whose row it is.
+        columns: what its operator determines.
+        filters: [groups, outputs of a group, taps].
+        offsets: of each tap, from a window's first element.
+        wide: the input.
+        opcode: HALF_DENSE, or HALF_DEPTHWISE where an output reads one channel.
+    """
+    groups, outputs, taps = filters.shape
+    padded = np.zeros((groups, -(-outputs // LANES) * LANES, taps), np.float32)
+    padded[:, :outputs] = filters
+    packed = padded.reshape(groups, -1, LANES, taps).transpose(0, 1, 3, 2)
+    columns |= {
+        t.RULE: _rule(instruction),
+        t.WEIGHTS: writer.constants.add(packed, "float32"),
+        t.TAPS: writer.constants.add(offsets, "int64"),
+        t.WORDS: taps,
+        t.GROUP_BYTES: packed[0].nbytes,
+    }
+    columns[t.ACCUMULATORS], columns[t.PANEL] = writer.scratch(PIXELS * LANES * 4, PIXELS * 8)
+    y = writer.view(instruction.output)
+    writer.row(instruction.name, opcode, columns, [(t.INPUT, wide)], y)
 
 
 def write_half_max_pool(writer: RowWriter, instruction: Instruction) -> None:

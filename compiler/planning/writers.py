@@ -10,6 +10,7 @@ from intlower.compiler.planning.elementwise import (
     write_requantize,
     write_softmax,
 )
+from intlower.compiler.planning.fixed_point import write_mean_pool, write_softmax_fixed
 from intlower.compiler.planning.half import (
     write_half_add,
     write_half_average_pool,
@@ -34,6 +35,8 @@ from intlower.compiler.program import Instruction
 ROW_WRITERS: dict[str, Callable[[RowWriter, Instruction], None]] = {
     "conv2d": write_products,
     "gemm": write_products,
+    "saturating_conv2d": write_products,
+    "saturating_gemm": write_products,
     "add": write_add,
     "average_pool": write_pool,
     "max_pool": write_pool,
@@ -43,6 +46,8 @@ ROW_WRITERS: dict[str, Callable[[RowWriter, Instruction], None]] = {
     "slice": write_slice,
     "reshape": write_reshape,
     "softmax": write_softmax,
+    "mean_pool": write_mean_pool,
+    "softmax_fixed": write_softmax_fixed,
     **LOG_ROW_WRITERS,
     "half_conv2d": write_half_products,
     "half_gemm": write_half_products,

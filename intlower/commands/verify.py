@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 PROOFS = ("onnxruntime", "reference")
 # Runtimes with an arithmetic of their own, `intlower.witnesses.registry`: their differences are counted.
 WITNESSES = ("onnxruntime-qdq", "openvino", "qnn-htp")
+# The C export, built with this machine's compiler: the same integers as well.
+C_WITNESS = "c"
 
 
 @click.command(
@@ -34,6 +37,7 @@ WITNESSES = ("onnxruntime-qdq", "openvino", "qnn-htp")
     epilog=examples(
         "intlower verify model.tensorrt.onnx",
         "intlower verify model.tensorrt.onnx --against onnxruntime --samples test.npz --count 8",
+        "intlower verify model.tensorrt.onnx --against c",
         "intlower verify model.snpe.onnx --against onnxruntime-qdq,openvino,qnn-htp --bisect",
         "intlower verify --list",
     ),
@@ -42,11 +46,11 @@ WITNESSES = ("onnxruntime-qdq", "openvino", "qnn-htp")
 @click.option(
     "--against",
     metavar="NAMES",
-    callback=comma_list((*PROOFS, *WITNESSES)),
+    callback=comma_list((*PROOFS, C_WITNESS, *WITNESSES)),
     default=",".join(PROOFS),
     show_default=True,
-    help="Who else runs it: onnxruntime and the NumPy reference run the artifact itself; others, see --list, its "
-    "exported form, in an arithmetic of their own.",
+    help="Who else runs it: onnxruntime and the NumPy reference run the artifact itself; c is its C export, built with this "
+    "machine's cc; others, see --list, run its exported form in an arithmetic of their own.",
 )
 @click.option(
     "--samples",
@@ -78,7 +82,7 @@ def verify(
     list_witnesses: bool,
     as_json: bool,
 ) -> None:
-    """Run ARTIFACT in Numba, in onnxruntime and in the NumPy reference, and count differing integers.
+    """Run ARTIFACT in Numba and in other runtimes, in onnxruntime and the NumPy reference unless told otherwise, and count differing integers.
 
     Exits with 1 where any integer of these differs, and names the first differing instruction. Runtimes with an arithmetic of
     their own may differ by steps: how far, is counted.
@@ -92,6 +96,7 @@ def verify(
     from intlower.compiler.artifact import open_artifact
     from intlower.compiler.simulator import quantize_inputs
     from intlower.data_files import LABELS, fit_inputs, fit_labels, read_data
+    from intlower.witnesses.c import CWitness
     from intlower.witnesses.registry import find_witness
     from intlower.witnesses.witness import compare_with
 
@@ -109,10 +114,15 @@ def verify(
         codes = quantize_inputs(program, {name: x[:count] for name, x in inputs.items()})
     comparisons: dict[str, Comparison] = {}
     testimonies: dict[str, Testimony] = {}
-    with progress(f"verifying {artifact.name}") as shown:
+    with ExitStack() as opened, progress(f"verifying {artifact.name}") as shown:
+        others = {}
+        if C_WITNESS in against:
+            shown.stage("compiling the C export")
+            others[C_WITNESS] = opened.enter_context(CWitness(program, keep_all=True)).run
+            shown.stage(f"verifying {artifact.name}")
         proofs = [name for name in against if name in PROOFS]
-        if proofs:
-            comparisons = crosscheck.verify(program, codes, proofs, shown.count)
+        if proofs or others:
+            comparisons = crosscheck.verify(program, codes, proofs, shown.count, others)
         for variant in [variant for witness in witnesses for variant in witness.variants]:
             shown.stage(f"running {variant.name}")
             testimonies[variant.name] = compare_with(

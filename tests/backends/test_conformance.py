@@ -8,29 +8,12 @@ from pathlib import Path
 import networks
 import onnx
 import pytest
+from target_variants import TARGETS, variants
 
 from intlower.compiler.artifact import serialise
 from intlower.compiler.crosscheck import random_inputs, verify
-from intlower.compiler.discovery import load_family, load_target, target_names
+from intlower.compiler.discovery import load_target
 from intlower.compiler.pipeline import compile_model
-from intlower.compiler.target import TargetFamily
-
-TARGETS = target_names()
-
-
-def variants() -> tuple[str, ...]:
-    """Every target with one option off its default, at each of its values."""
-    names = []
-    for name in TARGETS:
-        family = load_family(name)
-        if isinstance(family, TargetFamily):
-            names += [
-                f"{name}:{option.name}={value}"
-                for option in family.options
-                for value in option.values[1:]
-            ]
-    return tuple(names)
-
 
 NETWORKS: tuple[Callable[..., onnx.ModelProto], ...] = (
     networks.conv_bn_relu,

@@ -12,10 +12,10 @@ import pytest
 import torch
 from shared_data import FOLDER, model_path, needs_shared_data
 
-from intlower.compiler import evaluate as evaluate_module
 from intlower.compiler.constant import Constant
 from intlower.compiler.errors import DataError
 from intlower.compiler.evaluate import apply_operator, constant_tensors, evaluate, forward
+from intlower.compiler.evaluate import run as evaluate_module
 from intlower.compiler.graph import Graph, Node, Value
 from intlower.compiler.importer import import_model, read_model
 from intlower.compiler.operators import AnyOperator, Clip, Conv, Flatten, Identity, Relu

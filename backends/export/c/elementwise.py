@@ -6,7 +6,7 @@ from string import Template
 
 from intlower.backends.export.c.elements import c_type, count_of, require_int32, rule_of
 from intlower.backends.export.c.pieces import Piece
-from intlower.backends.export.c.rules import CLAMP, DIVIDE_HALF_UP
+from intlower.backends.export.c.scaling import CLAMP, DIVIDE_HALF_UP
 from intlower.backends.export.c.writer import ModelWriter
 from intlower.compiler.planning.columns import number, numbers
 from intlower.compiler.program import Instruction
@@ -24,7 +24,7 @@ typedef struct {
 )
 _REQUANTIZE = Template("""\
 /* codes on another grid */
-static void $name(const $x *x, $y *y, const il_rescaling *p)
+static void $name(const $x *x, $y *restrict y, const il_rescaling *p)
 {
     int32_t i;
     for (i = 0; i < p->count; ++i) {
@@ -43,7 +43,7 @@ typedef struct {
 """
 _ADD = Template("""\
 /* sum of two tensors with grids of their own */
-static void $name(const $x *a, const $x *b, $y *y, const il_addition *p)
+static void $name(const $x *a, const $x *b, $y *restrict y, const il_addition *p)
 {
     int32_t i;
     for (i = 0; i < p->count; ++i) {
@@ -109,7 +109,7 @@ def emit_requantize(writer: ModelWriter, instruction: Instruction) -> None:
 
 
 def emit_add(writer: ModelWriter, instruction: Instruction) -> None:
-    """Write a sum; a rule leaves multipliers and shifts that it does not have at zero, unread."""
+    """Write a sum; scales that a rule does not have are left at zero, unread."""
     key, attributes = instruction.kernel, instruction.attributes
     rule = rule_of(instruction)
     suffix = rule.total.name.removeprefix("il_sum_")
@@ -121,9 +121,11 @@ def emit_add(writer: ModelWriter, instruction: Instruction) -> None:
     multipliers, shifts = (numbers(attributes[name]) for name in ("multiplier", "shift"))
     zero_points = numbers(attributes["input_zero_points"])
     members: dict[str, int | str] = {}
-    for kind, values in (("multiplier", multipliers), ("shift", shifts)):
-        for stage, value in zip(("_a", "_b", ""), values, strict=False):
-            members[f"scales.{kind}{stage}"] = value
+    stages = ("_a", "_b", "")
+    # A rule with one shift has that of the sum.
+    shifted = stages if len(shifts) > 1 else ("",)
+    members |= {f"scales.multiplier{s}": v for s, v in zip(stages, multipliers, strict=False)}
+    members |= {f"scales.shift{s}": v for s, v in zip(shifted, shifts, strict=False)}
     structure = writer.structure(
         "shape",
         addition,

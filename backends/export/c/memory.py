@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from intlower.backends.export.c.elements import count_of, sizes_of
+from intlower.backends.export.c.product_form import scratch_numbers
 from intlower.compiler.planning.layout import (
     Lifetime,
     inner_strides,
@@ -26,11 +27,13 @@ class Memory:
 
     Attributes:
         offsets: of tensors in the arena of their width, in codes.
+        scratch: offsets of the scratch memory of instructions, by their name, alike.
         aliases: tensors that are others under another shape: output name -> input name of the reshape.
         arena_codes: width of a code in bytes -> number of codes of that arena.
     """
 
     offsets: Mapping[str, int]
+    scratch: Mapping[str, int]
     aliases: Mapping[str, str]
     arena_codes: Mapping[int, int]
 
@@ -50,7 +53,7 @@ def keeps_order(program: IntegerProgram, instruction: Instruction) -> bool:
 
 
 def plan_memory(program: IntegerProgram) -> Memory:
-    """Return the places of all tensors that are neither inputs nor outputs."""
+    """Return the places of all tensors that are neither inputs nor outputs, and of scratch memory."""
     aliases = {
         instruction.output: instruction.inputs[0]
         for instruction in program.instructions
@@ -65,26 +68,35 @@ def plan_memory(program: IntegerProgram) -> Memory:
         return name
 
     outside = {*program.inputs, *program.outputs, *aliases}
-    lives: dict[str, tuple[int, int]] = {}
+    # By instruction for scratch memory, by tensor for codes.
+    lives: dict[tuple[str, bool], tuple[int, int]] = {}
+    numbers: dict[tuple[str, bool], tuple[int, int]] = {}
     for step, instruction in enumerate(program.instructions):
         for name in (instruction.output, *instruction.inputs):
-            owner = root(name)
-            if owner not in outside:
+            owner = (root(name), False)
+            if owner[0] not in outside:
                 lives[owner] = (lives.get(owner, (step, step))[0], step)
-    offsets: dict[str, int] = {}
+                tensor = program.tensors[owner[0]]
+                numbers[owner] = (tensor.grid.dtype.itemsize, count_of(tensor))
+        if (taken := scratch_numbers(instruction)) is not None:
+            lives[instruction.name, True] = (step, step)
+            numbers[instruction.name, True] = taken
+    offsets: dict[tuple[str, bool], int] = {}
     arena_codes: dict[int, int] = {}
-    widths = {name: program.tensors[name].grid.dtype.itemsize for name in lives}
-    for width in sorted(set(widths.values())):
-        names = [name for name in lives if widths[name] == width]
+    for width in sorted({width for width, _ in numbers.values()}):
+        owners = [owner for owner in lives if numbers[owner][0] == width]
         lifetimes = [
             Lifetime(
-                size=width * count_of(program.tensors[name]),
-                first=lives[name][0],
-                last=lives[name][1],
+                size=width * numbers[owner][1], first=lives[owner][0], last=lives[owner][1]
             )
-            for name in names
+            for owner in owners
         ]
         places, size = place(lifetimes)
-        offsets |= {name: offset // width for name, offset in zip(names, places, strict=True)}
+        offsets |= {owner: at // width for owner, at in zip(owners, places, strict=True)}
         arena_codes[width] = size // width
-    return Memory(offsets=offsets, aliases=aliases, arena_codes=arena_codes)
+    return Memory(
+        offsets={name: at for (name, scratch), at in offsets.items() if not scratch},
+        scratch={name: at for (name, scratch), at in offsets.items() if scratch},
+        aliases=aliases,
+        arena_codes=arena_codes,
+    )

@@ -1,291 +1,191 @@
-"""Convolutions and matrix products in C: images [height, width, channels], int32_t sums that are proved to fit."""
+"""Convolutions and matrix products in C: images [height, width, channels], sums that are proved not to overflow.
+
+As in CMSIS-NN (`arm_convolve_s8`, `arm_nn_mat_mult_kernel_s8_s16`) the codes that one output pixel reads are gathered as
+16-bit integers, and two pixels meet two filters in one loop: four products of whole vectors for four loads.
+"""
 
 from __future__ import annotations
 
 from string import Template
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from intlower.backends.export.c.elements import c_type, no_c_form, require_int32, rule_of
+from intlower.backends.export.c.elements import c_type, rule_of
 from intlower.backends.export.c.pieces import Piece
-from intlower.backends.export.c.rules import CLAMP
+from intlower.backends.export.c.product_form import ProductForm, images_weights, product_form
+from intlower.backends.export.c.product_texts import (
+    CHANNELS,
+    CONV2D,
+    DEPTHWISE,
+    DOTS,
+    EXCESS,
+    PATCH,
+    SHAPE,
+    STORE,
+)
+from intlower.backends.export.c.scaling import CLAMP
 from intlower.backends.export.c.writer import ModelWriter, shift_codes
-from intlower.compiler.accumulation import product_bounds
 from intlower.compiler.planning.columns import number, numbers
 from intlower.compiler.program import Instruction
 
-_CHANNELS = Template("""\
-/* how the sums of each output channel become codes */
-typedef struct {
-    const int32_t *bias;
-    const int32_t *multiplier;
-    const uint8_t *shift;
-    const $y *minimum;
-    const $y *maximum;
-} il_channels_$output;
-""")
-_STORE = Template("""\
-/* the code of a sum */
-static $y il_store_${output}_$rule(int32_t sum, const il_channels_$output *channels, int32_t o,
-                             int32_t zero_point)
-{
-    const int64_t code = $scale(sum, channels->multiplier[o], channels->shift[o]) + zero_point;
-    return ($y)il_clamp(code, channels->minimum[o], channels->maximum[o]);
-}
-""")
-_CONV2D_SHAPE = Piece(
-    name="il_conv2d_shape",
-    text="""\
-/* images are [height, width, channels]; pads are of real zeros */
-typedef struct {
-    int32_t height, width, channels;
-    int32_t output_height, output_width, outputs;
-    int32_t kernel_height, kernel_width;
-    int32_t stride_y, stride_x;
-    int32_t dilation_y, dilation_x;
-    int32_t pad_top, pad_left;
-    int32_t groups;
-    int32_t input_zero_point, weight_zero_point, output_zero_point;
-} il_conv2d_shape;
-""",
-)
-_CONV2D = Template("""\
-/* convolution; weights are [outputs, kernel_height, kernel_width, channels / groups] */
-static void $name(const $x *x, $y *y, const $w *weights, const il_channels_$output *channels,
-    const il_conv2d_shape *p)
-{
-    const int32_t depth = p->channels / p->groups;
-    const int32_t group_outputs = p->outputs / p->groups;
-    int32_t i, j, o, u, v, c;
-    for (i = 0; i < p->output_height; ++i) {
-        for (j = 0; j < p->output_width; ++j) {
-            const $w *filter = weights;
-            for (o = 0; o < p->outputs; ++o) {
-                const $x *group = x + o / group_outputs * depth;
-                int32_t sum = channels->bias[o];
-                for (u = 0; u < p->kernel_height; ++u) {
-                    const int32_t row = i * p->stride_y + u * p->dilation_y - p->pad_top;
-                    if (row < 0 || row >= p->height) {
-                        filter += p->kernel_width * depth;
-                        continue;
-                    }
-                    for (v = 0; v < p->kernel_width; ++v) {
-                        const int32_t column = j * p->stride_x + v * p->dilation_x - p->pad_left;
-                        if (column >= 0 && column < p->width) {
-                            const $x *pixel = group + (row * p->width + column) * p->channels;
-                            for (c = 0; c < depth; ++c) {
-                                sum += (pixel[c] - p->input_zero_point)
-                                     * (filter[c] - p->weight_zero_point);
-                            }
-                        }
-                        filter += depth;
-                    }
-                }
-                *y++ = $store(sum, channels, o, p->output_zero_point);
-            }
-        }
-    }
-}
-""")
-_DEPTHWISE = Template("""\
-/* convolution of each channel by itself; weights are [kernel_height, kernel_width, outputs] */
-static void $name(const $x *x, $y *y, const $w *weights, const il_channels_$output *channels,
-    const il_conv2d_shape *p)
-{
-    const int32_t group_outputs = p->outputs / p->channels;
-    int32_t i, j, o, u, v;
-    for (i = 0; i < p->output_height; ++i) {
-        const int32_t top = i * p->stride_y - p->pad_top;
-        for (j = 0; j < p->output_width; ++j) {
-            const int32_t left = j * p->stride_x - p->pad_left;
-            for (o = 0; o < p->outputs; ++o) {
-                const $x *channel = x + o / group_outputs;
-                const $w *filter = weights + o;
-                int32_t sum = channels->bias[o];
-                for (u = 0; u < p->kernel_height; ++u) {
-                    const int32_t row = top + u * p->dilation_y;
-                    if (row < 0 || row >= p->height) {
-                        filter += p->kernel_width * p->outputs;
-                        continue;
-                    }
-                    for (v = 0; v < p->kernel_width; ++v) {
-                        const int32_t column = left + v * p->dilation_x;
-                        if (column >= 0 && column < p->width) {
-                            sum += (channel[(row * p->width + column) * p->channels]
-                                    - p->input_zero_point)
-                                 * (*filter - p->weight_zero_point);
-                        }
-                        filter += p->outputs;
-                    }
-                }
-                *y++ = $store(sum, channels, o, p->output_zero_point);
-            }
-        }
-    }
-}
-""")
-_GEMM_SHAPE = Piece(
-    name="il_gemm_shape",
-    text="""\
-typedef struct {
-    int32_t inputs, outputs;
-    int32_t input_zero_point, weight_zero_point, output_zero_point;
-} il_gemm_shape;
-""",
-)
-_GEMM = Template("""\
-/* product of a matrix and a vector; weights are [outputs, inputs] */
-static void $name(const $x *x, $y *y, const $w *weights, const il_channels_$output *channels,
-    const il_gemm_shape *p)
-{
-    int32_t o, c;
-    for (o = 0; o < p->outputs; ++o) {
-        int32_t sum = channels->bias[o];
-        for (c = 0; c < p->inputs; ++c) {
-            sum += (x[c] - p->input_zero_point) * (*weights++ - p->weight_zero_point);
-        }
-        y[o] = $store(sum, channels, o, p->output_zero_point);
-    }
-}
-""")
-
 
 def emit_conv2d(writer: ModelWriter, instruction: Instruction) -> None:
-    """Write a convolution; one whose groups are single channels has a loop of its own."""
-    channels, height, width = writer.image(instruction, instruction.inputs[0])
-    outputs, output_height, output_width = writer.image(instruction, instruction.output)
-    weights = instruction.constants["weights"].array
+    """Write a convolution; one that keeps channels apart has a loop of its own."""
+    _emit(writer, instruction, conv2d_window(writer, instruction))
+
+
+def emit_gemm(writer: ModelWriter, instruction: Instruction) -> None:
+    """Write a matrix product: a convolution of an image of one pixel."""
+    _emit(writer, instruction, gemm_window(instruction))
+
+
+def conv2d_window(writer: ModelWriter, instruction: Instruction) -> dict[str, int]:
+    """Return the geometry of a convolution, as members of a C structure."""
     attributes = instruction.attributes
     strides, dilations, pads = (
         numbers(attributes[key]) for key in ("strides", "dilations", "pads")
     )
-    groups = number(attributes["groups"])
-    depthwise = groups == channels and weights.shape[1] == 1
-    laid = weights[:, 0].transpose(1, 2, 0) if depthwise else weights.transpose(0, 2, 3, 1)
-    shape = writer.structure(
-        "shape",
-        _CONV2D_SHAPE,
-        instruction,
-        {
-            "height": height,
-            "width": width,
-            "channels": channels,
-            "output_height": output_height,
-            "output_width": output_width,
-            "outputs": outputs,
-            "kernel_height": weights.shape[2],
-            "kernel_width": weights.shape[3],
-            "stride_y": strides[0],
-            "stride_x": strides[1],
-            "dilation_y": dilations[0],
-            "dilation_x": dilations[1],
-            "pad_top": pads[0],
-            "pad_left": pads[1],
-            "groups": groups,
-            **_zero_points(instruction),
-        },
-    )
-    template, name = (_DEPTHWISE, "depthwise") if depthwise else (_CONV2D, "conv2d")
-    _emit(writer, instruction, template, name, _CONV2D_SHAPE, laid, shape)
+    return {
+        **_images(
+            writer.image(instruction, instruction.inputs[0]),
+            writer.image(instruction, instruction.output),
+            instruction.constants["weights"].array.shape[2:],
+        ),
+        "stride_y": strides[0],
+        "stride_x": strides[1],
+        "dilation_y": dilations[0],
+        "dilation_x": dilations[1],
+        "pad_top": pads[0],
+        "pad_left": pads[1],
+        "groups": number(attributes["groups"]),
+    }
 
 
-def emit_gemm(writer: ModelWriter, instruction: Instruction) -> None:
-    """Write a matrix product."""
-    weights = instruction.constants["weights"].array
-    shape = writer.structure(
-        "shape",
-        _GEMM_SHAPE,
-        instruction,
-        {
-            "inputs": weights.shape[1],
-            "outputs": weights.shape[0],
-            **_zero_points(instruction),
-        },
-    )
-    _emit(writer, instruction, _GEMM, "gemm", _GEMM_SHAPE, weights, shape)
+def gemm_window(instruction: Instruction) -> dict[str, int]:
+    """Return the geometry of a matrix product as a convolution of an image of one pixel."""
+    outputs, inputs = instruction.constants["weights"].array.shape
+    ones = ("stride_y", "stride_x", "dilation_y", "dilation_x", "groups")
+    images = _images((inputs, 1, 1), (outputs, 1, 1), (1, 1))
+    return {**images, **dict.fromkeys(ones, 1), "pad_top": 0, "pad_left": 0}
 
 
-def _zero_points(instruction: Instruction) -> dict[str, int]:
-    keys = ("input_zero_point", "weight_zero_point", "output_zero_point")
-    return {key: number(instruction.attributes[key]) for key in keys}
+def _images(
+    image: tuple[int, int, int], output_image: tuple[int, int, int], kernel: tuple[int, ...]
+) -> dict[str, int]:
+    names = ("channels", "height", "width", "outputs", "output_height", "output_width")
+    return {
+        **dict(zip(names, (*image, *output_image), strict=True)),
+        "kernel_height": kernel[0],
+        "kernel_width": kernel[1],
+    }
 
 
-def _emit(
-    writer: ModelWriter,
-    instruction: Instruction,
-    template: Template,
-    operator: str,
-    shape_type: Piece,
-    weights: np.ndarray[tuple[int, ...], np.dtype[np.generic]],
-    shape: str,
-) -> None:
+def _emit(writer: ModelWriter, instruction: Instruction, window: dict[str, int]) -> None:
     """Write the arrays of a product and its call."""
     key = instruction.kernel
     assert key.weight is not None  # the schema of weighted kernels proves it
-    _check_sums(instruction)
-    rule = rule_of(instruction)
-    output, y = key.output.value, c_type(key.output)
-    rule_name = rule.scale.name.removeprefix("il_scale_")
-    channels_type = Piece(
-        name=f"il_channels_{output}", text=_CHANNELS.substitute(output=output, y=y)
-    )
-    store = Piece(
-        name=f"il_store_{output}_{rule_name}",
-        text=_STORE.substitute(output=output, y=y, rule=rule_name, scale=rule.scale.name),
-        needs=(channels_type, rule.scale, CLAMP),
-    )
-    name = f"il_{operator}_{key.activation.value}_{key.weight.value}_{output}_{rule_name}"
-    kernel = Piece(
-        name=name,
-        text=template.substitute(
-            name=name,
-            x=c_type(key.activation),
-            w=c_type(key.weight),
-            y=y,
-            output=output,
-            store=store.name,
-        ),
-        needs=(shape_type, store),
-    )
-    arrays = {name: constant.array for name, constant in instruction.constants.items()}
-    types = {"bias": "int32_t", "multiplier": "int32_t", "minimum": y, "maximum": y}
-    fields: dict[str, int | str] = {
-        kind: writer.array(kind, instruction, arrays[kind], c) for kind, c in types.items()
+    form = product_form(instruction)
+    weights = images_weights(instruction)
+    zero_points = ("input_zero_point", "weight_zero_point", "output_zero_point")
+    fields = {
+        **window,
+        "patch": form.patch,
+        **{name: number(instruction.attributes[name]) for name in zero_points},
     }
-    fields["shift"] = writer.array(
-        "shift", instruction, shift_codes(arrays["shift"]), "uint8_t"
-    )
-    codes = writer.array("weights", instruction, weights, c_type(key.weight))
-    channels = writer.structure("channels", channels_type, instruction, fields)
-    writer.call(
-        kernel,
-        [
-            writer.tensor(instruction.inputs[0]),
-            writer.tensor(instruction.output),
-            codes,
-            f"&{channels}",
-            f"&{shape}",
-        ],
-    )
+    kernel, channels = _kernel(instruction, form)
+    arguments = [
+        writer.tensor(instruction.inputs[0]),
+        writer.tensor(instruction.output),
+        writer.array("weights", instruction, _laid(weights, form), c_type(key.weight)),
+        f"&{_channels(writer, instruction, form, channels)}",
+        f"&{writer.structure('shape', SHAPE, instruction, dict(fields))}",
+    ]
+    if form.patch:
+        arguments.append(writer.scratch(instruction, form.code))
+    writer.call(kernel, arguments)
 
 
-def _check_sums(instruction: Instruction) -> None:
-    """Prove that every partial sum is an int32, whatever the codes are."""
-    key, constants = instruction.kernel, instruction.constants
+def _laid(weights: NDArray[Any], form: ProductForm) -> NDArray[Any]:
+    """Return weights as they lie: [kh, kw, O] for depthwise products, else [O, patch], channels fastest."""
+    if form.depthwise:
+        return weights[:, 0].transpose(1, 2, 0)
+    rows = weights.transpose(0, 2, 3, 1).reshape(len(weights), -1)
+    return np.pad(rows, ((0, 0), (0, form.patch - rows.shape[1])))
+
+
+def _kernel(instruction: Instruction, form: ProductForm) -> tuple[Piece, Piece]:
+    """Return the function of a product, and the type of its channels' constants."""
+    key = instruction.kernel
     assert key.weight is not None  # the schema of weighted kernels proves it
-    for element in (key.activation, key.weight):
-        if element.value[1:] not in ("8", "16"):
-            raise no_c_form(instruction, f"codes of type {element.dtype_name}")
-    zero_point = number(instruction.attributes["input_zero_point"])
-    lowest, highest = product_bounds(
-        constants["weights"].array,
-        number(instruction.attributes["weight_zero_point"]),
-        *(limit - zero_point for limit in key.activation.limits),
-    )
-    bias = constants["bias"].array
-    if bias.dtype != np.int32:
-        raise no_c_form(instruction, f"a bias of type {bias.dtype}")
-    wide = bias.astype(np.int64)
-    require_int32(
-        instruction, np.maximum(highest + np.maximum(wide, 0), -lowest - np.minimum(wide, 0))
-    )
+    rule = rule_of(instruction)
+    x, w, y = key.activation.value, key.weight.value, key.output.value
+    code, weight, total, bias = map(_short, (form.code, form.weight, form.total, form.bias))
+    channels = f"il_channels_{y}_{bias}"
+    store = f"il_store_{y}_{bias}_{rule.name}"
+    patch, excess = f"il_patch_{x}_{code}", f"il_excess_{code}"
+    dots = f"il_dots_{code}_{w}_{total}"
+    name = f"il_conv2d_{x}_{w}_{y}_{code}_{total}_{bias}_{rule.name}"
+    if form.depthwise:
+        name = f"il_depthwise_{x}_{w}_{y}_{code}_{weight}_{total}_{bias}_{rule.name}"
+    words = {
+        "name": name,
+        "x": c_type(key.activation),
+        "w": c_type(key.weight),
+        "y": c_type(key.output),
+        "code": form.code,
+        "weight": form.weight,
+        "total": form.total,
+        "bias": form.bias,
+        "channels": channels,
+        "store": store,
+        "patch": patch,
+        "excess": excess,
+        "dots": dots,
+        "scaled": (
+            f"{rule.scale.name}(sum + channels->bias[o], multiplier, shift)"
+            if rule.biased is None
+            else f"{rule.biased.name}(sum, channels->bias[o], multiplier, shift)"
+        ),
+    }
+
+    def piece(name: str, text: Template, *needs: Piece) -> Piece:
+        return Piece(name=name, text=text.substitute(words), needs=needs)
+
+    constants = piece(channels, CHANNELS)
+    needs = [SHAPE, piece(store, STORE, constants, rule.biased or rule.scale, CLAMP)]
+    if form.depthwise:
+        return piece(name, DEPTHWISE, *needs), constants
+    needs += [
+        piece(patch, PATCH, SHAPE),
+        piece(excess, EXCESS, SHAPE),
+        piece(dots, DOTS),
+    ]
+    return piece(name, CONV2D, *needs), constants
+
+
+def _short(c: str) -> str:
+    return c.replace("int", "s").removesuffix("_t")
+
+
+def _channels(
+    writer: ModelWriter, instruction: Instruction, form: ProductForm, kind: Piece
+) -> str:
+    """Write the constants of the channels: those that are all equal, once."""
+    y = c_type(instruction.kernel.output)
+    arrays = {name: constant.array for name, constant in instruction.constants.items()}
+    arrays["shift"] = shift_codes(arrays["shift"])
+    fields: dict[str, int | str] = {
+        "bias": writer.array("bias", instruction, arrays["bias"], form.bias)
+    }
+    for step, types in (
+        ("scale_step", {"multiplier": "int32_t", "shift": "uint8_t"}),
+        ("limit_step", {"minimum": y, "maximum": y}),
+    ):
+        equal = all((arrays[name] == arrays[name][0]).all() for name in types)
+        for name, c in types.items():
+            values = arrays[name][:1] if equal else arrays[name]
+            fields[name] = writer.array(name, instruction, values, c)
+        fields[step] = 0 if equal else 1
+    return writer.structure("channels", kind, instruction, fields)

@@ -18,7 +18,7 @@ from intlower.compiler.program import IntegerProgram
 
 _MAKEFILE = """\
 CC = cc
-CFLAGS = -O2
+CFLAGS = -O3
 WARNINGS = -std=c99 -Wall -Wextra -Werror -pedantic
 
 $project.o: $project.c $project.h $project_kernels.h
@@ -56,20 +56,37 @@ def export_c(
         NoCForm: an instruction or a tensor has no C form yet; the message names it.
         ExportError: the name does not serve.
     """
-    check_project_name(name)
-    writer = ModelWriter(program)
-    for instruction in program.instructions:
-        emit(writer, instruction)
+    writer = write_network(program, name)
     files = {
-        f"{name}.h": _header(writer, name),
-        f"{name}.c": _source(writer, name),
-        f"{name}_kernels.h": _kernels(writer, name),
+        **network_files(writer, name),
         f"{name}_vectors.h": write_vectors(writer, name, vectors or random_vectors(program)),
         f"{name}_test.c": write_test(writer, name),
         "Makefile": _MAKEFILE.replace("$project", name),
         "README.txt": write_readme(writer, name),
     }
     return {path: text.encode("utf-8") for path, text in files.items()}
+
+
+def write_network(program: IntegerProgram, name: str) -> ModelWriter:
+    """Return the writer of a program, all instructions of which are written.
+
+    Raises:
+        NoCForm: see `export_c`; ExportError alike.
+    """
+    check_project_name(name)
+    writer = ModelWriter(program)
+    for instruction in program.instructions:
+        emit(writer, instruction)
+    return writer
+
+
+def network_files(writer: ModelWriter, name: str) -> dict[str, str]:
+    """Return the network without test and texts: the three files that are compiled, by name."""
+    return {
+        f"{name}.h": _header(writer, name),
+        f"{name}.c": _source(writer, name),
+        f"{name}_kernels.h": _kernels(writer, name),
+    }
 
 
 def _parameters(writer: ModelWriter, name: str) -> str:

@@ -89,6 +89,23 @@ def in_layout(codes: Codes) -> Codes:
     return codes.transpose(0, 2, 3, 1) if codes.ndim == 4 else codes
 
 
+def from_layout(codes: Codes, sizes: tuple[int, ...]) -> Codes:
+    """Return samples in the program's order of dimensions; the inverse of `in_layout`.
+
+    Args:
+        codes: any shape [N, ...], as the C function has them.
+        sizes: shape of one sample, as the program has it.
+
+    >>> import numpy as np
+    >>> from_layout(np.zeros((2, 60)), (5, 3, 4)).shape
+    (2, 5, 3, 4)
+    """
+    if len(sizes) != 3:
+        return codes.reshape(-1, *sizes)
+    channels, height, width = sizes
+    return codes.reshape(-1, height, width, channels).transpose(0, 3, 1, 2)
+
+
 def write_test(writer: ModelWriter, project: str) -> str:
     """Return a C program that runs the vectors, prints what differs and exits with 1 if anything does."""
     program = writer.program

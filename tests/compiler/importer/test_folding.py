@@ -163,7 +163,7 @@ def test_weights_that_are_not_finite_are_named(value: float, dtype: Any) -> None
 def test_integer_weights_are_refused() -> None:
     b = networks.NetworkBuilder()
     model = b.model({"x": ["N", 2]}, b.node("Add", "x", b.integers(1, 2)))
-    with pytest.raises(UnsupportedOperator, match="its addend is int64, not a float type"):
+    with pytest.raises(UnsupportedOperator, match="its operand is int64, not a float type"):
         import_model(model)
 
 

@@ -74,11 +74,28 @@ def test_concat_agrees(shape: Sequence[int | str], axis: int) -> None:
     networks.assert_evaluates_as_in_onnxruntime(b.model({"x": shape}, y))
 
 
-def test_concat_of_a_constant_is_refused() -> None:
+def test_concat_of_a_constant_agrees() -> None:
     b = networks.NetworkBuilder()
     model = b.model({"x": [1, 3]}, b.node("Concat", "x", b.normal(1, 3), axis=1))
-    with pytest.raises(UnsupportedOperator, match="joins a constant"):
-        import_model(model)
+    networks.assert_evaluates_as_in_onnxruntime(model)
+
+
+def test_a_constant_of_one_sample_is_joined_to_each() -> None:
+    """A class token, as exporters write it: expanded to the batch that Shape finds."""
+    b = networks.NetworkBuilder()
+    batch = b.node("Slice", b.node("Shape", "x"), b.integers(0), b.integers(1))
+    shape = b.node("Concat", batch, b.integers(-1), b.integers(-1), axis=0)
+    unknown = b.node("Equal", shape, b.integers(-1, -1, -1))
+    shape = b.node("Where", unknown, b.integers(1, 1, 1), shape)
+    token = b.node("Expand", b.normal(1, 1, 4), shape)
+    model = b.model({"x": ["N", 3, 4]}, b.node("Concat", token, "x", axis=1))
+    networks.assert_evaluates_as_in_onnxruntime(model)
+
+
+def test_concat_along_the_free_batch_is_refused() -> None:
+    b = networks.NetworkBuilder()
+    with pytest.raises(UnsupportedOperator, match="along the free batch"):
+        import_model(b.model({"x": ["N", 3]}, b.node("Concat", "x", "x", axis=0)))
 
 
 SIZES = (5, 6, 4)
@@ -184,10 +201,26 @@ def test_pads_that_crop_become_a_slice_before() -> None:
 
 
 @pytest.mark.parametrize("mode", ["reflect", "edge", "wrap"])
-def test_other_modes_of_pad_are_refused(mode: str) -> None:
+@given(pads=st.lists(st.integers(0, 3), min_size=6, max_size=6))
+@settings(deadline=None, max_examples=10)
+def test_other_modes_of_pad_agree(mode: str, pads: list[int]) -> None:
     b = networks.NetworkBuilder(opset=19)
-    y = b.node("Pad", "x", b.integers(0, 1, 0, 1), mode=mode)
-    with pytest.raises(UnsupportedOperator, match=f"in mode '{mode}'"):
+    begins, ends = pads[:3], pads[3:]
+    y = b.node("Pad", "x", b.integers(0, *begins, 0, *ends), mode=mode)
+    networks.assert_evaluates_as_in_onnxruntime(b.model({"x": ["N", 4, 5, 6]}, y))
+
+
+def test_pads_that_crop_and_reflect_are_refused() -> None:
+    b = networks.NetworkBuilder(opset=19)
+    y = b.node("Pad", "x", b.integers(0, 1, 0, -1), mode="reflect")
+    with pytest.raises(UnsupportedOperator, match="it crops, and pads in mode 'reflect'"):
+        import_model(b.model({"x": ["N", 4]}, y))
+
+
+def test_reflecting_more_than_there_is_is_invalid() -> None:
+    b = networks.NetworkBuilder(opset=19)
+    y = b.node("Pad", "x", b.integers(0, 4, 0, 0), mode="reflect")
+    with pytest.raises(InvalidGraph, match="too few elements"):
         import_model(b.model({"x": ["N", 4]}, y))
 
 

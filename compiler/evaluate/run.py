@@ -1,4 +1,4 @@
-"""The float meaning of a graph: one small torch function for each operator.
+"""Graphs evaluated node by node.
 
 `evaluate` takes and gives NumPy arrays; `forward` works on torch tensors of any floating type and can be differentiated,
 with respect to its inputs and to any constant of the graph.
@@ -6,42 +6,18 @@ with respect to its inputs and to any constant of the graph.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, assert_never
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as functional
 from numpy.typing import NDArray
 
 from intlower.compiler.errors import DataError
+from intlower.compiler.evaluate.dispatch import apply_operator
+from intlower.compiler.evaluate.elementwise import apply_activation
 from intlower.compiler.graph import Graph, Node, Value
-from intlower.compiler.operators import (
-    Activation,
-    Add,
-    AnyOperator,
-    AveragePool,
-    BatchNormalization,
-    ChannelClip,
-    Clip,
-    Concat,
-    Conv,
-    Flatten,
-    Gemm,
-    GlobalAveragePool,
-    Identity,
-    MatMul,
-    MaxPool,
-    Pad,
-    Relu,
-    Reshape,
-    Slice,
-    Softmax,
-    known,
-    window_size,
-)
 
 
 def evaluate(
@@ -205,148 +181,3 @@ def _operand(
     if name in parameters:
         return parameters[name]
     return torch.tensor(graph.constants[name].array, dtype=dtype)
-
-
-def apply_operator(operator: AnyOperator, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return what an operator computes, before any fused activation.
-
-    Args:
-        operator: the operator.
-        inputs: its operands, as its class documents them, all of one floating type.
-    """
-    x = inputs[0]
-    match operator:
-        case Conv():
-            return _conv(operator, *inputs)
-        case Gemm():
-            return functional.linear(x, *inputs[1:])
-        case MatMul():
-            return x @ inputs[1]
-        case BatchNormalization():
-            return _batch_normalization(operator, *inputs)
-        case Relu() | Clip():
-            return apply_activation(operator, x)
-        case Add():
-            return x + inputs[1]
-        case AveragePool():
-            return _average_pool(operator, x)
-        case MaxPool():
-            return _max_pool(operator, x)
-        case GlobalAveragePool():
-            return x.mean((2, 3), keepdim=True)
-        case Flatten() | Reshape():
-            return x.reshape([known(d) for d in operator.output_shape([tuple(x.shape)])])
-        case Softmax():
-            return torch.softmax(x, operator.axis)
-        case Concat():
-            return torch.cat(list(inputs), operator.axis)
-        case Pad():
-            return _pad(operator, x)
-        case Slice():
-            return _slice(operator, x)
-        case Identity():
-            return x
-        case _:
-            assert_never(operator)
-
-
-def apply_activation(activation: Activation, x: torch.Tensor) -> torch.Tensor:
-    """Return x, [N, C, ...], limited to the activation's bounds."""
-    if isinstance(activation, ChannelClip):
-        shape = (-1, *(1,) * (x.ndim - 2))
-        bounds = (
-            torch.tensor(bound.array, dtype=x.dtype).reshape(shape)
-            for bound in (activation.minimum, activation.maximum)
-        )
-        return torch.clamp(x, *bounds)
-    low, high = activation.minimum, activation.maximum
-    # The same numbers as clamp's; the derivatives of these two take one pass over memory instead of three.
-    if (low, high) == (0.0, math.inf):
-        return functional.relu(x)
-    if math.isfinite(low) and math.isfinite(high):
-        return functional.hardtanh(x, low, high)
-    return torch.clamp(x, low, high)
-
-
-def _conv(
-    conv: Conv, x: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor | None = None
-) -> torch.Tensor:
-    top, left, bottom, right = conv.pads
-    if (top, left) != (bottom, right):  # torch pads both ends alike
-        x, top, left = functional.pad(x, (left, right, top, bottom)), 0, 0
-    return functional.conv2d(
-        x, weights, bias, conv.strides, (top, left), conv.dilations, conv.groups
-    )
-
-
-def _batch_normalization(
-    operator: BatchNormalization,
-    x: torch.Tensor,
-    scale: torch.Tensor,
-    shift: torch.Tensor,
-    mean: torch.Tensor,
-    variance: torch.Tensor,
-) -> torch.Tensor:
-    factor = scale / torch.sqrt(variance + operator.epsilon)
-    per_channel = (-1, *(1,) * (x.dim() - 2))
-    return x * factor.reshape(per_channel) + (shift - mean * factor).reshape(per_channel)
-
-
-def _average_pool(pool: AveragePool, x: torch.Tensor) -> torch.Tensor:
-    """Sums over zero-padded windows, divided by the number of positions that count.
-
-    A position counts if it is in the input or, with `count_include_pad`, in the explicit padding;
-    what hangs over beyond, with `ceil_mode`, never does.
-    Source: ONNX AveragePool; onnxruntime for every opset. (torch has no asymmetric pads.)
-    """
-    padded = _pad_windows(x, pool, (1, 1), 0.0)
-    sums = functional.avg_pool2d(padded, pool.kernel_shape, pool.strides, divisor_override=1)
-    rows, columns = (
-        torch.tensor(
-            _counts(pool, axis, x.shape[2 + axis], sums.shape[2 + axis]), dtype=x.dtype
-        )
-        for axis in (0, 1)
-    )
-    return sums / (rows[:, None] * columns)
-
-
-def _counts(pool: AveragePool, axis: int, size: int, windows: int) -> list[int]:
-    """Return how many positions count along one spatial axis, for each window."""
-    begin, end = pool.pads[axis], pool.pads[axis + 2]
-    low, high = (0, begin + size + end) if pool.count_include_pad else (begin, begin + size)
-    starts = range(0, windows * pool.strides[axis], pool.strides[axis])
-    return [min(start + pool.kernel_shape[axis], high) - max(start, low) for start in starts]
-
-
-def _max_pool(pool: MaxPool, x: torch.Tensor) -> torch.Tensor:
-    padded = _pad_windows(x, pool, pool.dilations, -torch.inf)
-    return functional.max_pool2d(
-        padded, pool.kernel_shape, pool.strides, dilation=pool.dilations
-    )
-
-
-def _pad_windows(
-    x: torch.Tensor, pool: AveragePool | MaxPool, dilations: tuple[int, int], value: float
-) -> torch.Tensor:
-    """Return x padded so that every window of the pool lies inside, and no other does."""
-    pads: list[int] = []
-    for axis in (1, 0):  # torch names the last axis first
-        size, begin, end = x.shape[2 + axis], pool.pads[axis], pool.pads[axis + 2]
-        kernel, stride, dilation = pool.kernel_shape[axis], pool.strides[axis], dilations[axis]
-        windows = window_size(size, kernel, stride, begin, end, dilation, pool.ceil_mode)
-        extent = (windows - 1) * stride + dilation * (kernel - 1) + 1
-        pads += [begin, extent - size - begin]
-    return functional.pad(x, pads, value=value)
-
-
-def _pad(operator: Pad, x: torch.Tensor) -> torch.Tensor:
-    begins, ends = operator.pads[: x.dim()], operator.pads[x.dim() :]
-    pads = [pad for pair in zip(reversed(begins), reversed(ends), strict=True) for pad in pair]
-    return functional.pad(x, pads, value=operator.value)
-
-
-def _slice(operator: Slice, x: torch.Tensor) -> torch.Tensor:
-    for axis, selection in operator.selections(x.dim()).items():
-        indices = range(*selection.indices(x.shape[axis]))
-        x = x.index_select(axis, torch.tensor(indices))
-    return x

@@ -1,0 +1,99 @@
+"""Split and Gather: parts of a value, as slices."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from intlower.compiler.errors import InvalidGraph
+from intlower.compiler.importer.attributes import NotSupported, OnnxNode
+from intlower.compiler.importer.scope import Scope
+from intlower.compiler.operators import Concat, Shape, Slice, known, normalize_axis
+
+# The opset from which on the sizes of parts are an input, and the one that knows their number alone.
+_SIZES_INPUT = 13
+_NUMBER = 18
+
+# Slices that one Gather may become: more of them want a gather of their own.
+_MOST_SLICES = 64
+
+
+def convert_split(node: OnnxNode, scope: Scope) -> None:
+    """Convert Split to one Slice for each output that is read."""
+    x = node.input(0)
+    shape = scope.shape(x)
+    axis = normalize_axis(node.integer("axis", 0), len(shape))
+    if shape[axis] is None:
+        raise NotSupported("it splits the free batch")
+    sizes = _part_sizes(node, scope, known(shape[axis]))
+    start = 0
+    for output, size in zip(node.outputs, sizes, strict=True):
+        if output in node.wanted:
+            name = node.name if output == node.outputs[0] else scope.fresh(node.name)
+            scope.emit(name, _range(axis, start, start + size), (x,), output)
+        start += size
+
+
+def _part_sizes(node: OnnxNode, scope: Scope, total: int) -> tuple[int, ...]:
+    count = len(node.outputs)
+    if node.opset < _SIZES_INPUT:
+        sizes = node.integers("split")
+    else:
+        sizes = scope.integers(node.input(1), "list of sizes") if node.input(1) else None
+    if sizes is None:
+        # Parts of one size, the last one smaller where it has to be. Source: ONNX Split-18.
+        size = -(-total // count)
+        if total % count and node.opset < _NUMBER:
+            raise InvalidGraph(f"{node.name}: {total} elements in {count} equal parts")
+        sizes = (*(size,) * (count - 1), total - size * (count - 1))
+    if len(sizes) != count or sum(sizes) != total or min(sizes) < 1:
+        raise InvalidGraph(
+            f"{node.name}: parts {sizes} of {total} elements for {count} outputs"
+        )
+    return sizes
+
+
+def convert_gather(node: OnnxNode, scope: Scope) -> None:
+    """Convert Gather with constant indices: runs of them are slices, and several are joined.
+
+    A single index, of rank 0, removes the axis.
+    """
+    x = node.input(0)
+    if not scope.is_value(x):
+        raise NotSupported("its indices are computed")
+    shape = scope.shape(x)
+    axis = normalize_axis(node.integer("axis", 0), len(shape))
+    if shape[axis] is None:
+        raise NotSupported("it picks samples of the free batch")
+    indices = scope.array(node.input(1), "list of indices")
+    size = known(shape[axis])
+    if indices.dtype.kind not in "iu" or not indices.size:
+        raise InvalidGraph(f"{node.name}: its indices are {indices.dtype}{list(indices.shape)}")
+    if indices.min() < -size or indices.max() >= size:
+        raise InvalidGraph(f"{node.name}: an index is outside axis {axis} of {shape}")
+    runs = _runs(np.where(indices < 0, indices + size, indices).reshape(-1))
+    if len(runs) > _MOST_SLICES:
+        raise NotSupported(f"its indices are more than {_MOST_SLICES} ranges")
+    target: Shape = (*shape[:axis], *indices.shape, *shape[axis + 1 :])
+    slices = [_range(axis, first, last + 1) for first, last in runs]
+    exact = indices.ndim == 1
+    if len(slices) == 1 and exact:
+        scope.emit(node.name, slices[0], (x,), node.outputs[0])
+        return
+    parts = [scope.emit_intermediate(f"{node.name}_part", part, (x,)) for part in slices]
+    if exact:
+        scope.emit(node.name, Concat(axis=axis), tuple(parts), node.outputs[0])
+        return
+    joined = parts[0]
+    if len(parts) > 1:
+        joined = scope.emit_intermediate(f"{node.name}_joined", Concat(axis=axis), tuple(parts))
+    scope.emit_reshape(node.name, joined, target, node.outputs[0])
+
+
+def _runs(indices: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[tuple[int, int]]:
+    """Return first and last of each run of consecutive indices."""
+    breaks = np.flatnonzero(np.diff(indices) != 1) + 1
+    return [(int(run[0]), int(run[-1])) for run in np.split(indices, breaks)]
+
+
+def _range(axis: int, start: int, end: int) -> Slice:
+    return Slice(starts=(start,), ends=(end,), axes=(axis,), steps=(1,))
