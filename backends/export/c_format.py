@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from intlower.backends.export.c.project import export_c
 from intlower.backends.export.format import Files, Format
+from intlower.compiler.grids import LogGrid, UniformGrid
 from intlower.compiler.program import IntegerProgram
 
 
@@ -14,7 +15,7 @@ def _write(program: IntegerProgram) -> Files:
 FORMAT = Format(
     name="c",
     meaning="self-contained C99, integers only, with golden vectors",
-    expresses="8- and 16-bit uniform grids; every rule, sums of 32 and 64 bits; logarithmic codes",
+    expresses="uniform and logarithmic grids; not half precision",
     write=_write,
     files={
         "model.h": "the network's one function",
@@ -27,4 +28,5 @@ FORMAT = Format(
     commands=lambda program: ("make test",),
     # Comments alone bear names, and escape what they must.
     characters=r"[\s\S]",
+    grids=(UniformGrid, LogGrid),
 )

@@ -29,13 +29,17 @@ OWN_FORMATS = {
     "adreno": None,
     "ascend310": "ascend",
     "ceva": None,
+    "cvflow": None,
     "nart_arm": "nart",
     "nart_cuda": "nart",
     "nnie": "nnie",
+    "ristretto": "ristretto",
     "sigmastar": None,
     "snpe": "snpe",
     "tensorrt": "tensorrt",
     "tensorrt_fp16": None,
+    "vitis": "vitis",
+    "wuqi": None,
 }
 NETWORKS = (networks.residual_block, networks.classifier)
 
