@@ -12,12 +12,17 @@ from intlower.compiler.passes.base import Pass
 from intlower.compiler.passes.equalize import Equalize
 from intlower.compiler.passes.estimate_inputs import EstimateInputs
 from intlower.compiler.passes.fill_depthwise import FillDepthwise
+from intlower.compiler.passes.lift_matmul import LiftMatmul
 from intlower.compiler.passes.silence_channels import SilenceChannels
+from intlower.compiler.passes.split_transposed import SplitTransposed
 from intlower.compiler.passes.standard import STANDARD_PASSES
 from intlower.compiler.recipe import Recipe, WeightRounding
 from intlower.compiler.spec import TargetSpec
 
 RECIPE_NAMES = ("default", "none", "data-free-strict")
+
+# What makes convolutions of other products, for targets that multiply weights in convolutions only.
+CONVOLUTION_PASSES: tuple[Pass, ...] = (SplitTransposed(), LiftMatmul())
 
 Step = Callable[[Recipe], Recipe]
 
@@ -90,7 +95,9 @@ def uniform_recipe(
             f"the step 'correct_on_samples' needs a 32-bit bias, and that of {spec.name!r} is narrower",
             "leave it out",
         )
-    return composed_recipe(spec.name, name, default_steps(spec), STEPS, added, removed)
+    recipe = composed_recipe(spec.name, name, default_steps(spec), STEPS, added, removed)
+    own = recipe.passes[len(STANDARD_PASSES) :]
+    return replace(recipe, passes=(*STANDARD_PASSES, *CONVOLUTION_PASSES, *own))
 
 
 def composed_recipe(
