@@ -33,12 +33,20 @@ def activations(*, channels: int = 6, size: int = 5, seed: int = 0) -> onnx.Mode
     return b.model({"input": ["N", 3, size, size]}, b.node("Max", scaled, b.constant(-0.5)))
 
 
-def upsampling_head(*, channels: int = 4, size: int = 5, seed: int = 0) -> onnx.ModelProto:
+def upsampling_head(*, channels: int = 4, size: int = 6, seed: int = 0) -> onnx.ModelProto:
     """Two scales of features: the coarse one resized to nearest, joined, resized linearly, padded by reflection."""
     b = NetworkBuilder(seed=seed)
     fine = b.relu(b.conv("input", 3, channels, 3, pads=[1, 1, 1, 1]))
-    coarse = b.relu(b.conv(fine, channels, channels, 2, strides=[2, 2], pads=[0, 0, 1, 1]))
-    scales = b.constant([1.0, 1.0, 5.0 / 3.0, 5.0 / 3.0])
+    coarse = b.relu(
+        b.conv(
+            fine,
+            channels,
+            channels,
+            2,
+            strides=[2, 2],
+        )
+    )
+    scales = b.constant([1.0, 1.0, 2.0, 2.0])
     up = b.node("Resize", coarse, "", scales, mode="nearest", nearest_mode="floor")
     x = b.conv(b.node("Concat", fine, up, axis=1), 2 * channels, channels, 1)
     x = b.node("Resize", x, "", b.constant([1.0, 1.0, 2.0, 2.0]), mode="linear")
