@@ -139,3 +139,25 @@ class LogTarget:
         from intlower.backends.lowering_log import lower_logarithmic
 
         return lower_logarithmic(graph, ranges, self.spec, recipe, origin)
+
+
+# Every float operator that the shared lowering has a form for.
+LOG_OPERATORS = frozenset(
+    {
+        "Add",
+        "AveragePool",
+        "Clip",
+        "Concat",
+        "Conv",
+        "Flatten",
+        "Gemm",
+        "GlobalAveragePool",
+        "Identity",
+        "MaxPool",
+        "Pad",
+        "Relu",
+        "Reshape",
+        "Slice",
+        "Softmax",
+    }
+)

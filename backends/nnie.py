@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intlower.backends.logarithmic import LogSpec, LogTarget
-from intlower.backends.uniform import UNIFORM_OPERATORS
+from intlower.backends.logarithmic import LOG_OPERATORS, LogSpec, LogTarget
 from intlower.compiler.spec import SoftmaxRule, our_definition, public_fact
 from intlower.compiler.target import Option, TargetFamily
 from intlower.kernels.numerics_log import (
@@ -53,7 +52,7 @@ def _spec(name: str, bits: int) -> LogSpec:
         max_pool="the levels of the input's codes, which stand in the order of (sign, k)",
         grouped_convolution="runs on the same datapath, depthwise as well",
         softmax=SoftmaxRule.HOST,
-        operators=UNIFORM_OPERATORS,
+        operators=LOG_OPERATORS,
         provenance={
             "bits": public_fact(_DUMP_SOURCE),
             "levels": grid_source,

@@ -13,12 +13,17 @@ from intlower.compiler.passes.equalize import Equalize
 from intlower.compiler.passes.estimate_inputs import EstimateInputs
 from intlower.compiler.passes.fill_depthwise import FillDepthwise
 from intlower.compiler.passes.fit_powers_of_two import FitPowersOfTwo
+from intlower.compiler.passes.lift_matmul import LiftMatmul
 from intlower.compiler.passes.silence_channels import SilenceChannels
+from intlower.compiler.passes.split_transposed import SplitTransposed
 from intlower.compiler.passes.standard import STANDARD_PASSES
 from intlower.compiler.recipe import Recipe, WeightRounding
 from intlower.compiler.spec import TargetSpec
 
 RECIPE_NAMES = ("default", "none", "data-free-strict")
+
+# What makes convolutions of other products, for targets that multiply weights in convolutions only.
+CONVOLUTION_PASSES: tuple[Pass, ...] = (SplitTransposed(), LiftMatmul())
 
 Step = Callable[[Recipe], Recipe]
 
@@ -102,7 +107,9 @@ def uniform_recipe(
             f"the step 'correct_on_samples' needs a 32-bit bias, and that of {spec.name!r} is narrower",
             "leave it out",
         )
-    return composed_recipe(spec.name, name, default_steps(spec), _steps(spec), added, removed)
+    recipe = composed_recipe(spec.name, name, default_steps(spec), _steps(spec), added, removed)
+    own = recipe.passes[len(STANDARD_PASSES) :]
+    return replace(recipe, passes=(*STANDARD_PASSES, *CONVOLUTION_PASSES, *own))
 
 
 def composed_recipe(

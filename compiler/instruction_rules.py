@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from intlower.compiler.accumulation import SATURATING_BITS, product_bounds, saturates
 from intlower.compiler.errors import InvalidGraph
 from intlower.compiler.instruction_checker import LARGEST_TENSOR, Attributes, Checker
+from intlower.compiler.instruction_rules_extended import EXTENDED_RULES
 from intlower.compiler.instruction_rules_half import HALF_RULES
 from intlower.compiler.instruction_rules_log import LOG_RULES
 from intlower.compiler.operators import AveragePool, Concat, Conv, MaxPool, Pad, Shape, Slice
@@ -294,6 +295,7 @@ _RULES = {
     "softmax": _softmax,
     "mean_pool": _mean_pool,
     "softmax_fixed": _softmax_fixed,
+    **EXTENDED_RULES,
     **LOG_RULES,
     **HALF_RULES,
 }

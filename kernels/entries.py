@@ -16,6 +16,7 @@ from numba.np.numpy_support import carray
 from intlower.kernels.dense import dense
 from intlower.kernels.depthwise import depthwise, depthwise_pairs
 from intlower.kernels.elementwise import add, softmax
+from intlower.kernels.entries_extended import EXTENDED_ENTRIES
 from intlower.kernels.entries_fixed import mean_pool_entry, softmax_fixed_entry
 from intlower.kernels.entries_half import HALF_ENTRIES
 from intlower.kernels.entries_log import LOG_ENTRIES
@@ -347,6 +348,7 @@ ENTRIES = {
     SATURATING: saturating_entry,
     MEAN_POOL: mean_pool_entry,
     SOFTMAX_FIXED: softmax_fixed_entry,
+    **EXTENDED_ENTRIES,
     **LOG_ENTRIES,
     **HALF_ENTRIES,
 }

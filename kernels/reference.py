@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.kernels import numerics, numerics_sums
+from intlower.kernels.reference_extended import EXTENDED_REFERENCES
 from intlower.kernels.reference_fixed import mean_pool, softmax_fixed
 from intlower.kernels.reference_half import HALF_REFERENCES
 from intlower.kernels.reference_log import LOG_REFERENCES
@@ -30,21 +31,11 @@ from intlower.kernels.reference_movement import (
     windows,
 )
 from intlower.kernels.reference_saturating import saturating_sums
+from intlower.kernels.scale_rules import SCALE_RULES
 from intlower.kernels.signature import KernelKey, Requantize
 
 Codes = NDArray[Any]
 Accumulators = NDArray[np.int64]
-
-# The rule of each requantization: (accumulator, multiplier, shift) -> integer, broadcasting.
-SCALE_RULES: dict[Requantize, Callable[[Any, Any, Any], Any]] = {
-    Requantize.F32EVEN: numerics.scale_float32,
-    Requantize.MUL31DOUBLE: numerics.scale_double_rounding,
-    Requantize.MUL31SINGLE: numerics.scale_single_rounding,
-    Requantize.F32BIAS: numerics.scale_float32,  # where there is no bias
-    Requantize.POWERUP: numerics.scale_power_half_up,
-    Requantize.POWERAWAY: numerics.scale_power_half_away,
-    Requantize.POWEREVEN: numerics.scale_power_half_even,
-}
 
 # The rule of each sum: (a, b, multipliers, shifts, left shift) -> integer.
 SUM_RULES: dict[Requantize, Callable[[Any, Any, Any, Any, int], Any]] = {
@@ -386,6 +377,7 @@ _REFERENCES: dict[str, Callable[..., Codes]] = {
     "softmax": softmax,
     "mean_pool": mean_pool,
     "softmax_fixed": softmax_fixed,
+    **EXTENDED_REFERENCES,
     **LOG_REFERENCES,
     **HALF_REFERENCES,
 }

@@ -180,6 +180,21 @@ OPERATORS: dict[str, OperatorSchema] = {
     "slice": OperatorSchema(attributes=("starts", "ends", "axes", "steps"), moves_floats=True),
     "reshape": OperatorSchema(attributes=("shape",), moves_floats=True),
     "softmax": OperatorSchema(constants=("table",), attributes=("axis", "maximum")),
+    # Functions of one code, rearrangement and products of tensors, `reference_extended.py`.
+    "lookup": OperatorSchema(constants=("table",), converts=True),
+    "lookup_channels": OperatorSchema(constants=("table",), converts=True),
+    "transpose": OperatorSchema(attributes=("permutation",), moves_floats=True),
+    "gather": OperatorSchema(constants=("indices",), attributes=("axis",)),
+    "multiply": OperatorSchema(
+        inputs=2,
+        attributes=("multiplier", "shift", "input_zero_points", "output_zero_point", *_LIMITS),
+        requantized=True,
+    ),
+    "resample": OperatorSchema(
+        constants=("row_indices", "row_weights", "column_indices", "column_weights"),
+        attributes=("multiplier", "shift", "input_zero_point", "output_zero_point", *_LIMITS),
+        requantized=True,
+    ),
     "mean_pool": OperatorSchema(attributes=(*_WINDOW, "minimum", "maximum")),
     "softmax_fixed": OperatorSchema(constants=("table",), attributes=("axis",)),
     # Logarithmic codes and linear numbers, `reference_log.py` and `numerics_log.py`.

@@ -43,6 +43,9 @@ from __future__ import annotations
     HALF_MAX_POOL,
 ) = range(100, 108)
 
+# Opcodes of functions of one code, rearrangement and products of tensors.
+LOOKUP_CHANNELS, GATHER, MULTIPLY, RESAMPLE = range(200, 204)
+
 # Columns that every kernel reads alike.
 (
     OPCODE,
@@ -66,7 +69,7 @@ from __future__ import annotations
     SECOND_ZERO_POINT,  # ADD
     LEFT_SHIFT,  # ADD
     BIAS,  # byte offset of int32 constants, with all corrections folded in
-    WEIGHTS,  # byte offset of packed weights
+    WEIGHTS,  # byte offset of packed weights; RESAMPLE: of row indices, row weights, column indices, column weights
     GROUP_BYTES,  # DENSE: packed weights of one group
     HEIGHT,
     WIDTH,
@@ -74,7 +77,7 @@ from __future__ import annotations
     OUTPUT_HEIGHT,
     OUTPUT_WIDTH,
     OUTPUT_CHANNELS,
-    KERNEL_HEIGHT,
+    KERNEL_HEIGHT,  # RESAMPLE: rows that an output row is made of
     KERNEL_WIDTH,
     STRIDE_Y,
     STRIDE_X,
@@ -96,16 +99,17 @@ from __future__ import annotations
     BLOCK_ROWS,  # DENSE, DEPTHWISE_PAIRS: output pixels that are worked on together
     PADDED_CHANNELS,  # output channels of one group, rounded up to whole vectors
     UNIFORM,  # AVERAGE_POOL: 1 where one scale serves every window
-    TABLE,  # LOOKUP, SOFTMAX, LOG_*: byte offset of constants; LINEAR_AVERAGE_POOL: of its counts
-    OUTER,  # SOFTMAX: product of the dimensions before its axis
-    INNER,  # SOFTMAX: product of those after it
+    TABLE,  # LOOKUP*, GATHER (its indices), SOFTMAX, LOG_*: byte offset of constants; LINEAR_AVERAGE_POOL: of its counts
+    OUTER,  # SOFTMAX, GATHER, LOOKUP_CHANNELS: product of the dimensions before the axis
+    INNER,  # alike: product of those after it
     VALUE,  # FILL: the code; COPY: what to XOR with each code; SOFTMAX: the code of 1; SATURATING: the greatest sum; LOG_ENCODE: negative threshold
-    MAGNITUDES,  # LOG_*: how many magnitudes a code can have
+    MAGNITUDES,  # LOG_*: how many magnitudes a code can have; LOOKUP_CHANNELS: how many codes there are
     MANTISSA,  # LOG_DENSE, LOG_DEPTHWISE: of the read-out
     READ_OUT_SHIFT,  # LOG_DENSE, LOG_DEPTHWISE
 ) = range(58)
 
 # COPY: sizes, input strides and output strides (in elements) of six loops, outermost first.
+# MULTIPLY: sizes of the output's loops, and under the same names the strides of the first and of the second input.
 LOOPS = 6
 SIZES = 58
 INPUT_STRIDES = SIZES + LOOPS

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from log_programs import LOG_OPERATORS, log_instruction
 from numpy.typing import NDArray
 from program_builder import EIGHT_BITS, Draw, integers_like
+from strategies_extended import EXTENDED_OPERATORS, ExtendedOperators
 from strategies_fixed_point import FixedPointOperators
 
 from intlower.compiler.constant import Constant
@@ -33,6 +34,7 @@ FEATURE_OPERATORS = (
     "mean_pool",
     "softmax_fixed",
     "saturating_conv2d",
+    *EXTENDED_OPERATORS,
 )
 # What this module draws; half precision and logarithmic codes have strategies of their own.
 UNIFORM_OPERATORS = (*FEATURE_OPERATORS, "gemm", "saturating_gemm")
@@ -40,8 +42,17 @@ UNIFORM_OPERATORS = (*FEATURE_OPERATORS, "gemm", "saturating_gemm")
 # All but half precision, which `half_programs.py` makes programs of.
 INTEGER_OPERATORS = sorted(name for name, schema in OPERATORS.items() if not schema.half)
 
+_ON_IMAGES = (
+    "conv2d",
+    "saturating_conv2d",
+    "max_pool",
+    "average_pool",
+    "mean_pool",
+    "resample",
+)
 
-class _Operators(FixedPointOperators):
+
+class _Operators(ExtendedOperators, FixedPointOperators):
     """Every method adds one instruction that obeys the rules."""
 
     def conv2d(self, x: str) -> str:
@@ -298,7 +309,7 @@ class _Operators(FixedPointOperators):
         rank = len(self.shape(x))
         if operator.endswith("gemm") and rank != 2:
             x = self.reshape(x, flat=True)
-        if operator.endswith(("conv2d", "_pool")) and rank != 4:
+        if operator in _ON_IMAGES and rank != 4:
             total = int(np.prod(self.sizes(x)))
             channels = next(d for d in (4, 3, 2, 1) if total % d == 0)
             wanted = (channels, total // channels, 1)
@@ -381,7 +392,7 @@ def _features(builder: _Operators, count: int, operator: str | None, largest_sid
     )
     if operator is not None and operator.endswith("gemm"):
         shape = (builder.integer(1, 70),)
-    elif operator is not None and not operator.endswith(("conv2d", "_pool")):
+    elif operator not in (None, *_ON_IMAGES):
         rank = builder.integer(1, 4)
         shape = (*shape, 2)[:rank]
     for _ in range(count):

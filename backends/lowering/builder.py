@@ -24,7 +24,7 @@ from intlower.compiler.spec import TargetSpec
 from intlower.kernels.signature import OPERATORS, ElementType, KernelKey, Requantize
 
 # Integer operators that scale without weights.
-_RESCALING = ("average_pool", "requantize")
+_RESCALING = ("average_pool", "requantize", "resample")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -111,7 +111,12 @@ class ProgramBuilder:
             ScaleOutOfRange: the target's factors do not reach it.
         """
         rule, bits = self.rule(operator), self.spec.multipliers
-        widths = {"add": bits.sum, "average_pool": bits.pool, "requantize": bits.rescale}
+        widths = {
+            "add": bits.sum,
+            "average_pool": bits.pool,
+            "requantize": bits.rescale,
+            "resample": bits.rescale,
+        }
         return integer_scale(
             rule,
             factor_of(rule, numerator, denominator),

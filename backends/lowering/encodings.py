@@ -13,20 +13,47 @@ from intlower.compiler.graph import Graph, Node
 from intlower.compiler.grids import UniformGrid, UniformSpec
 from intlower.compiler.operators import (
     AveragePool,
+    DepthToSpace,
+    Elementwise,
     Flatten,
+    Function,
     GlobalAveragePool,
+    Interpolation,
     MaxPool,
     Pad,
+    Reduce,
+    Reduction,
     Reshape,
+    Resize,
     Slice,
     Softmax,
+    SpaceToDepth,
+    Transpose,
 )
 from intlower.compiler.spec import PoolRule, SoftmaxRule, TargetSpec
 
 # Operators that move codes without computing: their output is on their input's grid.
-MOVEMENT = (MaxPool, Flatten, Reshape, Slice, Pad)
+MOVEMENT = (
+    MaxPool,
+    Flatten,
+    Reshape,
+    Slice,
+    Pad,
+    Transpose,
+    DepthToSpace,
+    SpaceToDepth,
+)
 
-MEANS = (AveragePool, GlobalAveragePool)
+# Functions whose results lie in a known interval: it is their range, whatever samples reached of it.
+BOUNDED = {
+    Function.COS: (-1.0, 1.0),
+    Function.ERF: (-1.0, 1.0),
+    Function.HARD_SIGMOID: (0.0, 1.0),
+    Function.SIGMOID: (0.0, 1.0),
+    Function.SIN: (-1.0, 1.0),
+    Function.SOFTSIGN: (-1.0, 1.0),
+    Function.TANH: (-1.0, 1.0),
+}
 
 Encodings = Mapping[str, UniformGrid]
 
@@ -37,7 +64,8 @@ def encode(graph: Graph, ranges: Ranges, spec: TargetSpec) -> Encodings:
     1. A movement operator's output shares its input's grid, so that codes are copied.
        So does a mean, where the target's is a mean of codes.
     2. A softmax in integers has the output grid of probabilities, [0, 1] exactly, or TFLite's.
-    3. Any other value has the grid that the target's activation spec lays over its range.
+    3. A bounded function, as Sigmoid, has the grid over its bounds.
+    4. Any other value has the grid that the target's activation spec lays over its range.
 
     Raises:
         CalibrationError: a value has no range.
@@ -79,9 +107,7 @@ def fixed_probability_grid(spec: UniformSpec) -> UniformGrid:
 def _node_grid(
     node: Node, grids: Mapping[str, UniformGrid], ranges: Ranges, spec: TargetSpec
 ) -> UniformGrid:
-    if isinstance(node.operator, MOVEMENT):  # 1
-        return grids[node.inputs[0]]
-    if isinstance(node.operator, MEANS) and spec.pool_rule is PoolRule.MEAN_CODE:
+    if isinstance(node.operator, MOVEMENT) or _chooses(node, spec):  # 1
         return grids[node.inputs[0]]
     if isinstance(node.operator, Softmax):  # 2
         if spec.softmax is SoftmaxRule.FIXED_POINT:
@@ -89,7 +115,23 @@ def _node_grid(
         if spec.softmax is SoftmaxRule.INTEGER_TABLE:
             return probability_grid(spec.activations)
         return grids[node.inputs[0]]  # it stays on the host; the value has no codes
-    return _from_range(node.output, ranges, spec)  # 3
+    if isinstance(node.operator, Elementwise) and node.operator.function in BOUNDED:  # 3
+        return spec.activations.grid(*BOUNDED[node.operator.function])
+    return _from_range(node.output, ranges, spec)  # 4
+
+
+def _chooses(node: Node, spec: TargetSpec) -> bool:
+    """Return whether an operator's results are some of its codes, or means of them on the same grid."""
+    means = spec.pool_rule is PoolRule.MEAN_CODE
+    match node.operator:
+        case AveragePool() | GlobalAveragePool():
+            return means
+        case Reduce(reduction=reduction):
+            return reduction is Reduction.MAX or (means and reduction is Reduction.MEAN)
+        case Resize(interpolation=interpolation):
+            return interpolation is not Interpolation.CUBIC
+        case _:
+            return False
 
 
 def _from_range(name: str, ranges: Ranges, spec: TargetSpec) -> UniformGrid:

@@ -7,13 +7,25 @@ from collections.abc import Callable, Mapping
 from intlower.backends.lowering.builder import ProgramBuilder
 from intlower.backends.lowering.elementwise import (
     lower_activation,
-    lower_add,
     lower_concat,
     lower_softmax,
     requantize,
 )
 from intlower.backends.lowering.encodings import encode
 from intlower.backends.lowering.pooling import lower_average_pool, lower_max_pool
+from intlower.backends.lowering.products import lower_difference, lower_multiply, lower_sum
+from intlower.backends.lowering.rearrangement import (
+    lower_blocks,
+    lower_mirrored_pad,
+    lower_transpose,
+)
+from intlower.backends.lowering.reduction import lower_reduce
+from intlower.backends.lowering.resampling import lower_resize
+from intlower.backends.lowering.tables import (
+    lower_batch_norm,
+    lower_function,
+    lower_with_constant,
+)
 from intlower.backends.lowering.weighted import lower_weighted
 from intlower.compiler.calibration import Ranges
 from intlower.compiler.errors import UnsupportedByTarget
@@ -22,20 +34,32 @@ from intlower.compiler.moments import propagate_moments
 from intlower.compiler.operators import (
     Add,
     AveragePool,
+    BatchNormalization,
     Clip,
     Concat,
     Conv,
+    DepthToSpace,
+    Elementwise,
     Flatten,
     Gemm,
     GlobalAveragePool,
     Identity,
+    Maximum,
     MaxPool,
+    Minimum,
+    Mul,
     Pad,
     PadMode,
+    PRelu,
+    Reduce,
     Relu,
     Reshape,
+    Resize,
     Slice,
     Softmax,
+    SpaceToDepth,
+    Sub,
+    Transpose,
     known,
     operator_name,
 )
@@ -128,8 +152,28 @@ def _lower_node(
     match node.operator:
         case Conv() | Gemm():
             weighted(builder, node)
+        case Add() | Mul() | Maximum() | Minimum() | PRelu() if _second_is_constant(
+            builder, node
+        ):
+            lower_with_constant(builder, node)
         case Add():
-            lower_add(builder, node)
+            lower_sum(builder, node)
+        case Sub():
+            lower_difference(builder, node)
+        case Mul():
+            lower_multiply(builder, node)
+        case Elementwise():
+            lower_function(builder, node)
+        case BatchNormalization():
+            lower_batch_norm(builder, node)
+        case Transpose():
+            lower_transpose(builder, node)
+        case DepthToSpace() | SpaceToDepth():
+            lower_blocks(builder, node)
+        case Resize():
+            lower_resize(builder, node)
+        case Reduce():
+            lower_reduce(builder, node)
         case Relu() | Clip():
             lower_activation(builder, node)
         case AveragePool() | GlobalAveragePool():
@@ -142,6 +186,8 @@ def _lower_node(
             lower_softmax(builder, node)
         case Flatten() | Reshape():
             _lower_reshape(builder, node)
+        case Pad(mode=PadMode.REFLECT | PadMode.EDGE | PadMode.WRAP):
+            lower_mirrored_pad(builder, node)
         case Pad():
             _lower_pad(builder, node, node.operator)
         case Slice():
@@ -154,6 +200,10 @@ def _lower_node(
                 f"{node.name}: {type(node.operator).__name__} has no integer form on its own",
                 "run the standard passes before lowering",
             )
+
+
+def _second_is_constant(builder: ProgramBuilder, node: Node) -> bool:
+    return node.inputs[1] in builder.graph.constants and node.inputs[0] in builder.tensors
 
 
 def _lower_reshape(builder: ProgramBuilder, node: Node) -> None:
@@ -174,11 +224,6 @@ def _lower_reshape(builder: ProgramBuilder, node: Node) -> None:
 
 
 def _lower_pad(builder: ProgramBuilder, node: Node, operator: Pad) -> None:
-    if operator.mode is not PadMode.CONSTANT:
-        raise UnsupportedByTarget(
-            f"{node.name}: Pad in mode {operator.mode.value!r} has no integer form yet",
-            "pad with a constant",
-        )
     rank = len(builder.shape(node.inputs[0]))
     if operator.pads[0] or operator.pads[rank]:
         raise UnsupportedByTarget(f"{node.name}: the batch cannot be padded")

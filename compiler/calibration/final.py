@@ -5,6 +5,7 @@ from __future__ import annotations
 from intlower.compiler.graph import Graph
 from intlower.compiler.operators import (
     Concat,
+    DepthToSpace,
     Flatten,
     Identity,
     MaxPool,
@@ -12,6 +13,8 @@ from intlower.compiler.operators import (
     Reshape,
     Slice,
     Softmax,
+    SpaceToDepth,
+    Transpose,
 )
 
 
@@ -21,7 +24,17 @@ def final_values(graph: Graph) -> set[str]:
     for node in reversed(graph.nodes):
         if node.output in final and isinstance(
             node.operator,
-            Softmax | Flatten | Reshape | Slice | Pad | MaxPool | Concat | Identity,
+            Softmax
+            | Flatten
+            | Reshape
+            | Slice
+            | Pad
+            | MaxPool
+            | Concat
+            | Identity
+            | Transpose
+            | DepthToSpace
+            | SpaceToDepth,
         ):
             final.update(node.inputs)
     return final

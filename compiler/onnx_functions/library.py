@@ -15,6 +15,7 @@ from intlower.compiler.onnx_functions import (
     saturating,
 )
 from intlower.compiler.onnx_functions.body import Body, Value
+from intlower.compiler.onnx_functions.extended import EXTENDED_MEANINGS, EXTENDED_WRITERS
 from intlower.compiler.onnx_functions.half import HALF_MEANINGS, HALF_WRITERS
 from intlower.kernels.signature import KernelKey, Requantize
 
@@ -40,6 +41,7 @@ _WRITERS: dict[str, Callable[[Body, KernelKey], Value]] = {
     "linear_add": logarithmic.linear_add,
     "linear_average_pool": logarithmic.linear_average_pool,
     "linear_clamp": logarithmic.linear_clamp,
+    **EXTENDED_WRITERS,
     **HALF_WRITERS,
 }
 
@@ -66,6 +68,7 @@ _MEANINGS = {
     "linear_add": "Saturated sum of two tensors of linear {x}, clamped",
     "linear_average_pool": "Mean of each window of linear {x}, ties away from zero, clamped",
     "linear_clamp": "Linear {x}, clamped",
+    **EXTENDED_MEANINGS,
     **HALF_MEANINGS,
 }
 

@@ -77,13 +77,16 @@ def write_products(writer: RowWriter, instruction: Instruction) -> None:
         columns[t.VALUE] = (1 << (number(attributes["accumulator_bits"]) - 1)) - 1
         _saturating(writer, instruction, columns, ordered, x, y)
         return
-    if sums_bias.dtype == np.int64:
+    rule = instruction.kernel.requantize
+    narrow = int(weights.min()) >= -(1 << 15) and int(weights.max()) < 1 << 15
+    integer = rule is Requantize.MUL31SINGLE or (rule is not None and rule.power_of_two)
+    if sums_bias.dtype == np.int64 or (integer and not narrow):
         _wide(writer, instruction, columns, ordered, x, y)
         return
     if instruction.kernel.requantize is Requantize.F32BIAS:  # added later, in single precision
         columns[t.MULTIPLIER] = writer.constants.add(sums_bias, "int32")
         sums_bias = np.zeros_like(sums_bias)
-    if int(weights.min()) < -(1 << 15) or int(weights.max()) >= 1 << 15:
+    if not narrow:
         raise IntlowerError(f"{instruction.name}: its weights do not fit 16 bits")
     if groups == channels == outputs and groups > 1:
         taps = ordered.reshape(outputs, -1).T

@@ -10,6 +10,7 @@ from intlower.compiler.planning.elementwise import (
     write_requantize,
     write_softmax,
 )
+from intlower.compiler.planning.extended import EXTENDED_ROW_WRITERS
 from intlower.compiler.planning.fixed_point import write_mean_pool, write_softmax_fixed
 from intlower.compiler.planning.half import (
     write_half_add,
@@ -48,6 +49,7 @@ ROW_WRITERS: dict[str, Callable[[RowWriter, Instruction], None]] = {
     "softmax": write_softmax,
     "mean_pool": write_mean_pool,
     "softmax_fixed": write_softmax_fixed,
+    **EXTENDED_ROW_WRITERS,
     **LOG_ROW_WRITERS,
     "half_conv2d": write_half_products,
     "half_gemm": write_half_products,
