@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from intlower.compiler.target import Target
 
 _TITLE = "Huawei Ascend 310, ACL"
-_AMCT = "hicann/amct, amct_pytorch/custom_op"
+_AMCT = "hicann/amct, amct_pytorch/classic/graph_based/amct_pytorch"
 
 
 def _half(name: str) -> HalfSpec:
@@ -62,18 +62,20 @@ def _mixed(name: str) -> MixedSpec:
         half=_half(name),
         provenance={
             "activations": public_fact(
-                f"{_AMCT}/utils.py: scale = (max - min) / 255 with 0 in the range, offset = -rint(min / scale) - 128"
+                f"{_AMCT}/custom_op/utils.py: scale = (max - min) / 255 with 0 in the range, offset = round(-128 - min / scale)"
             ),
             "weights": public_fact(
-                f"{_AMCT}/arq/arq_impl.py: per output channel of a convolution, one scale for a matrix; max / 127, or "
+                f"{_AMCT}/custom_op/arq/arq_impl.py and utils.py: per output channel of a convolution, one scale for a matrix; max / 127, or "
                 "-min / 128 where that end is further. The rounding is the recipe's, to nearest in AMCT"
             ),
-            "least_scale": public_fact(f"{_AMCT}/utils.py: below float32's epsilon"),
+            "least_scale": public_fact(
+                f"{_AMCT}/custom_op/utils.py, process_scale: below float32's epsilon"
+            ),
             "quantized": public_fact(
                 "AMCT, common/capacity_config.csv; a global average pooling is not. Windows that count differently, at a "
                 "border, are left in binary16 by our definition"
             ),
-            "bias": public_fact(f"{_AMCT}/../optimizer/insert_bias_quant_pass.py"),
+            "bias": public_fact(f"{_AMCT}/optimizer/insert_bias_quant_pass.py"),
             "quantization": our_definition(
                 "AMCT's order, rounding before the offset is added; the AscendQuant of Ascend C rounds after it, in "
                 "binary16, which differs at ties for odd offsets"
@@ -83,7 +85,8 @@ def _mixed(name: str) -> MixedSpec:
                 "AMCT's FORCE_FP16_QUANT cuts a scale to 19 bits (S19); that the 310 works so is our reading"
             ),
             "dequantization": public_fact(
-                "Ascend C, AscendDequant: a float32 product, converted to half. To nearest even is our definition"
+                "Ascend C API, AscendDequant (atlasascendc_api_07_0820): int32 times deqScale, as half. That it is one "
+                "float32 product, rounded to nearest even, is our definition"
             ),
             "half": our_definition("one arithmetic for all that is not quantized"),
         },

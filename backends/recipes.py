@@ -12,6 +12,7 @@ from intlower.compiler.passes.base import Pass
 from intlower.compiler.passes.equalize import Equalize
 from intlower.compiler.passes.estimate_inputs import EstimateInputs
 from intlower.compiler.passes.fill_depthwise import FillDepthwise
+from intlower.compiler.passes.fit_powers_of_two import FitPowersOfTwo
 from intlower.compiler.passes.lift_matmul import LiftMatmul
 from intlower.compiler.passes.silence_channels import SilenceChannels
 from intlower.compiler.passes.split_transposed import SplitTransposed
@@ -70,6 +71,17 @@ STEPS: MappingProxyType[str, Step] = MappingProxyType(
 )
 
 
+def _steps(spec: TargetSpec) -> Mapping[str, Step]:
+    """Return the steps that a target knows; `fit_powers_of_two` is one where scales are powers of two."""
+    if not spec.activations.power_of_two:
+        return STEPS
+    fit = AddPass(FitPowersOfTwo(activations=spec.activations, weights=spec.weights))
+    names = list(STEPS)
+    place = names.index("correct_bias")
+    order = (*names[:place], "fit_powers_of_two", *names[place:])
+    return MappingProxyType({name: STEPS.get(name, fit) for name in order})
+
+
 def uniform_recipe(
     spec: TargetSpec, name: str, *, added: Sequence[str] = (), removed: Sequence[str] = ()
 ) -> Recipe:
@@ -95,7 +107,7 @@ def uniform_recipe(
             f"the step 'correct_on_samples' needs a 32-bit bias, and that of {spec.name!r} is narrower",
             "leave it out",
         )
-    recipe = composed_recipe(spec.name, name, default_steps(spec), STEPS, added, removed)
+    recipe = composed_recipe(spec.name, name, default_steps(spec), _steps(spec), added, removed)
     own = recipe.passes[len(STANDARD_PASSES) :]
     return replace(recipe, passes=(*STANDARD_PASSES, *CONVOLUTION_PASSES, *own))
 
@@ -158,4 +170,4 @@ def default_steps(spec: TargetSpec) -> tuple[str, ...]:
     omitted = {"absorb_bias", "gptq", "correct_on_samples"}
     # One weight scale for all channels cannot take up a factor of each; a scale of its own needs no equalizing.
     omitted.add("equalize" if spec.weights.per_channel else "fill_depthwise")
-    return tuple(step for step in STEPS if step not in omitted)
+    return tuple(step for step in _steps(spec) if step not in omitted)

@@ -26,8 +26,7 @@ def _make(name: str, values: Mapping[str, str]) -> HalfTarget:
                     "(PTX ISA, mma); float32 unless the option says otherwise"
                 ),
                 subnormals=public_fact(
-                    "CUDA C++ Programming Guide, Half Precision: IEEE 754 binary16; PTX ISA, add.f16: subnormal "
-                    "numbers are supported"
+                    "PTX ISA, half-precision instructions without .ftz: by default, subnormal numbers are supported"
                 ),
                 saturate=public_fact(
                     "PTX ISA, cvt.rn.f16.f32: to nearest even; saturation only with .sat or .satfinite"

@@ -26,3 +26,20 @@ def product_bounds(
     lowest = np.minimum(w * low, w * high).sum(axis=1)
     highest = np.maximum(w * low, w * high).sum(axis=1)
     return lowest, highest
+
+
+# Widths of an accumulator that saturates at every product.
+SATURATING_BITS = (16, 31)
+
+
+def saturates(bits: int, bias: NDArray[np.int64], product: int) -> bool:
+    """Return whether biases lie in an accumulator that saturates, and no sum leaves int32 before it does.
+
+    Args:
+        bits: its width.
+        bias: [O].
+        product: the greatest magnitude of one product.
+    """
+    limit = 1 << (bits - 1)
+    inside = bool((bias >= -limit).all() and (bias < limit).all())
+    return inside and limit + product < 1 << 31

@@ -85,7 +85,7 @@ class Checker:
     def multiplier_limit(self) -> int:
         """The greatest multiplier that the requantization takes."""
         rule = self.kernel.requantize
-        if rule is not None and rule.power_of_two:
+        if rule is not None and rule.power_of_two and self.kernel.operator != "average_pool":
             return 1 << 30
         return (1 << 24) - 1 if rule is not None and rule.single_precision else (1 << 31) - 1
 
@@ -129,9 +129,9 @@ class Checker:
         return 0 if rule is not None and rule.power_of_two else 1
 
     def powers(self, multiplier: NDArray[Any]) -> None:
-        """Prove that the multipliers of a POWER rule are powers of two."""
+        """Prove that the multipliers of a POWER rule are powers of two; but a mean's hold its divisor."""
         rule = self.kernel.requantize
-        if rule is None or not rule.power_of_two:
+        if rule is None or not rule.power_of_two or self.kernel.operator == "average_pool":
             return
         if np.any(multiplier < 1) or np.any(multiplier & (multiplier - 1)):
             raise self.error(f"{rule.value} multiplies by powers of two only")

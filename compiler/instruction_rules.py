@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intlower.compiler.accumulation import product_bounds
+from intlower.compiler.accumulation import SATURATING_BITS, product_bounds, saturates
 from intlower.compiler.errors import InvalidGraph
 from intlower.compiler.instruction_checker import LARGEST_TENSOR, Attributes, Checker
 from intlower.compiler.instruction_rules_extended import EXTENDED_RULES
@@ -97,7 +97,18 @@ def _weighted(checker: Checker, outputs: int) -> None:
     ):
         raise checker.error("single precision does not hold its biases")
     bound = np.maximum(highest + np.maximum(bias, 0), -lowest - np.minimum(bias, 0))
-    if wide:
+    if "accumulator_bits" in checker.attributes:
+        bits = checker.number("accumulator_bits", *SATURATING_BITS)
+        product = checker.reach(zero_point) * max(
+            abs(c - weight_zero_point) for c in (low, high)
+        )
+        late = checker.kernel.requantize is Requantize.F32BIAS
+        if wide or late or not saturates(bits, bias, product):
+            raise checker.error(
+                f"its biases or products do not fit sums that saturate at {bits} bits"
+            )
+        checker.accumulator(np.minimum(bound, 1 << (bits - 1)), checker.constants["shift"])
+    elif wide:
         checker.wide_accumulator(bound)
     else:
         checker.accumulator(bound, checker.constants["shift"])
@@ -271,6 +282,8 @@ def _softmax_fixed(checker: Checker, inputs: Sequence[Shape]) -> Shape:
 _RULES = {
     "conv2d": _conv2d,
     "gemm": _gemm,
+    "saturating_conv2d": _conv2d,
+    "saturating_gemm": _gemm,
     "add": _add,
     "average_pool": _average_pool,
     "requantize": _requantize,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -115,3 +117,12 @@ def coverage(pool: AveragePool, source: Shape, shape: Shape) -> float:
         counted = np.minimum(ends, size + end) - starts
         fraction *= float(np.mean(data / counted))
     return fraction
+
+
+@cache
+def normal_points(count: int = 1024) -> NDArray[np.float64]:
+    """Return points of the standard normal distribution, each of the same weight: float64 [count], ascending."""
+    normal = NormalDist()
+    points = np.array([normal.inv_cdf((i + 0.5) / count) for i in range(count)])
+    points.flags.writeable = False
+    return points

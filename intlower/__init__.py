@@ -5,8 +5,8 @@
 ['snpe', 'tensorrt']
 """
 
-from intlower.api import compile, open, save, simulate, simulate_integers, targets
+from intlower.api import compile, export, open, save, simulate, simulate_integers, targets
 
 __version__ = "0.1.0"
 
-__all__ = ["compile", "open", "save", "simulate", "simulate_integers", "targets"]
+__all__ = ["compile", "export", "open", "save", "simulate", "simulate_integers", "targets"]

@@ -139,6 +139,30 @@ def simulate_integers(
     return simulator.simulate_integers(program, inputs)
 
 
+def export(
+    program: IntegerProgram, format: str, folder: str | Path, *, force: bool = False
+) -> tuple[Path, ...]:
+    """Write the files that a vendor's tools read, with a README.txt that says what to run next.
+
+    Args:
+        program: compiled or opened.
+        format: name of a format; `intlower.backends.export.registry` lists them.
+        folder: where to write; made where it does not exist.
+        force: replace files of the same names; otherwise nothing is overwritten.
+
+    Returns:
+        The paths written.
+
+    Raises:
+        ExportError: no such format, or it cannot hold the program (the node or tensor is named), or files exist.
+        OSError: the folder cannot be written.
+    """
+    from intlower.backends.export.registry import export_files
+    from intlower.folders import write_folder
+
+    return write_folder(export_files(program, format), Path(folder), force=force)
+
+
 def targets() -> tuple[Contract, ...]:
     """Return the arithmetic of every installed target, by name."""
     from intlower.compiler.discovery import load_targets

@@ -15,6 +15,7 @@ from intlower.commands.compare import compare
 from intlower.commands.compile import compile_model
 from intlower.commands.demo import demo
 from intlower.commands.evaluate import evaluate
+from intlower.commands.export import export
 from intlower.commands.inspect import inspect
 from intlower.commands.options import examples
 from intlower.commands.simulate import simulate
@@ -101,6 +102,7 @@ for _command in (
     compare,
     inspect,
     vectors,
+    export,
     bench,
     demo,
 ):

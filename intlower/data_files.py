@@ -268,25 +268,35 @@ def fit_labels(arrays: Mapping[str, Array], count: int, source: str) -> NDArray[
     return labels.astype(np.int64)
 
 
-def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
+def write_npz(path: Path, arrays: Mapping[str, Array], compress: bool = False) -> None:
     """Write arrays as an `.npz` file: all of it or nothing.
+
+    Args:
+        path: of the file.
+        arrays: by name.
+        compress: whether they are deflated.
 
     Raises:
         OSError: the file cannot be written.
     """
     try:
-        _write_atomically(path, arrays)
+        _write_atomically(path, arrays, compress)
     except OSError as error:  # name the file that was asked for, not the temporary one
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def _write_atomically(path: Path, arrays: Mapping[str, Array]) -> None:
+def _write_atomically(path: Path, arrays: Mapping[str, Array], compress: bool) -> None:
+    form = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
     descriptor, temporary = tempfile.mkstemp(dir=path.resolve().parent, suffix=".npz")
     try:
-        with os.fdopen(descriptor, "wb") as stream, zipfile.ZipFile(stream, "w") as archive:
+        with (
+            os.fdopen(descriptor, "wb") as stream,
+            zipfile.ZipFile(stream, "w", form) as archive,
+        ):
             for name, array in arrays.items():
                 # A fixed date: the same arrays give the same bytes.
                 member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+                member.compress_type = form
                 with archive.open(member, "w", force_zip64=True) as entry:
                     npy.write_array(entry, np.asarray(array), allow_pickle=False)
         os.chmod(temporary, 0o666 & ~_umask())

@@ -23,6 +23,7 @@ from intlower.kernels.entries_log import LOG_ENTRIES
 from intlower.kernels.isa import Isa, IsaType
 from intlower.kernels.movement import copy_codes, fill_codes, look_up
 from intlower.kernels.pooling import average_pool, max_pool
+from intlower.kernels.saturating import saturating_product
 from intlower.kernels.table import (
     ADD,
     AVERAGE_POOL,
@@ -37,6 +38,7 @@ from intlower.kernels.table import (
     MAX_POOL,
     MEAN_POOL,
     OUTPUT_BYTES,
+    SATURATING,
     SOFTMAX,
     SOFTMAX_FIXED,
     WIDE,
@@ -303,6 +305,34 @@ def wide_entry(
     )
 
 
+def saturating_entry(
+    isa: Any,
+    row_pointer: Any,
+    arena_pointer: Any,
+    inputs_pointer: Any,
+    outputs_pointer: Any,
+    constants_pointer: Any,
+    arena_bytes: Any,
+    constants_bytes: Any,
+    scratch: Any,
+    thread: Any,
+    threads: Any,
+) -> None:
+    """Run a convolution or matrix product whose sums saturate."""
+    row = carray(row_pointer, COLUMNS)
+    arena = carray(arena_pointer, arena_bytes)
+    inputs = carray(inputs_pointer, arena_bytes // row[INPUT_BYTES])
+    outputs = carray(outputs_pointer, arena_bytes // row[OUTPUT_BYTES])
+    constants = carray(constants_pointer, constants_bytes)
+    sums = arena.view(np.int32)
+    weights = constants.view(np.int16)
+    integers = constants.view(np.int32)
+    floats = constants.view(np.float32)
+    saturating_product(
+        row, inputs, outputs, sums, weights, integers, floats, scratch, thread, threads
+    )
+
+
 ENTRIES = {
     DENSE: dense_entry,
     DEPTHWISE: depthwise_entry,
@@ -315,6 +345,7 @@ ENTRIES = {
     FILL: fill_entry,
     SOFTMAX: softmax_entry,
     WIDE: wide_entry,
+    SATURATING: saturating_entry,
     MEAN_POOL: mean_pool_entry,
     SOFTMAX_FIXED: softmax_fixed_entry,
     **EXTENDED_ENTRIES,

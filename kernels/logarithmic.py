@@ -1,8 +1,8 @@
 """Kernels of logarithmic codes and linear numbers, by plain loops over [H, W, C].
 
 Products are looked up by the sum of a code's magnitude and an index that a weight was packed to: the table lists the
-products of positive weights, then zeros for a weight that is zero, then the negated products. So a weight costs one
-addition and one load, and an activation's own sign chooses between adding and subtracting a whole row.
+products of positive weights, then zeros for a weight that is zero, then the negated products, and all that once more
+with the other sign, for negative codes. So a product costs one addition and two loads; codes that are zero cost nothing.
 
 Linear numbers are int32, which the engine keeps in offset binary: with the highest bit turned.
 """
@@ -47,6 +47,7 @@ from intlower.kernels.table import (
     OUTPUT_WIDTH,
     PAD_LEFT,
     PAD_TOP,
+    PANEL,
     READ_OUT_SHIFT,
     SECOND_INPUT,
     STRIDE_X,
@@ -102,7 +103,8 @@ def log_dense(
     zero = row[MAGNITUDES]
     source, target = row[INPUT] // row[INPUT_BYTES], row[OUTPUT] // row[OUTPUT_BYTES]
     a = np.uint64((scratch + row[ACCUMULATORS]) // 8)
-    t = row[TABLE] // 8
+    t, negated = row[TABLE] // 8, 5 * zero - 2
+    listed = (scratch + row[PANEL]) // 8
     first, last = share(row[OUTPUT_HEIGHT] * row[OUTPUT_WIDTH], thread, threads)
     for pixel in range(first, last):
         y = pixel // row[OUTPUT_WIDTH] * row[STRIDE_Y] - row[PAD_TOP]
@@ -112,6 +114,8 @@ def log_dense(
             b = np.uint64(row[BIAS] // 8 + group * columns)
             for o in range(columns):
                 accumulators[a + np.uint64(o)] = numbers[b + np.uint64(o)]
+            # List what is not zero: where in the table of products, and where among the weights.
+            count = 0
             for v in range(row[KERNEL_HEIGHT]):
                 for u in range(row[KERNEL_WIDTH]):
                     vertical, horizontal = y + v * row[DILATION_Y], x + u * row[DILATION_X]
@@ -122,22 +126,46 @@ def log_dense(
                     s = np.uint64(source + place * row[CHANNELS] + group * depth)
                     for c in range(depth):
                         code = np.int64(inputs[s + np.uint64(c)]) & (2 * zero - 1)
-                        w = np.uint64(tap)
+                        if code != zero:
+                            start = code if code < zero else code - zero + negated
+                            accumulators[np.uint64(listed + 2 * count)] = t + start
+                            accumulators[np.uint64(listed + 2 * count + 1)] = tap
+                            count += 1
                         tap += columns
-                        if code < zero:
-                            k = np.uint64(t + code)
-                            for o in range(columns):
-                                i = np.uint64(o)
-                                accumulators[a + i] += numbers[k + np.uint64(weights[w + i])]
-                        elif code > zero:
-                            k = np.uint64(t + code - zero)
-                            for o in range(columns):
-                                i = np.uint64(o)
-                                accumulators[a + i] -= numbers[k + np.uint64(weights[w + i])]
+            entry = listed
+            for _ in range(count // 4):
+                k0, w0 = list_entry(accumulators, entry)
+                k1, w1 = list_entry(accumulators, entry + 2)
+                k2, w2 = list_entry(accumulators, entry + 4)
+                k3, w3 = list_entry(accumulators, entry + 6)
+                entry += 8
+                for o in range(columns):
+                    i = np.uint64(o)
+                    accumulators[a + i] += (
+                        numbers[k0 + np.uint64(weights[w0 + i])]
+                        + numbers[k1 + np.uint64(weights[w1 + i])]
+                        + numbers[k2 + np.uint64(weights[w2 + i])]
+                        + numbers[k3 + np.uint64(weights[w3 + i])]
+                    )
+            for _ in range(count % 4):
+                k0, w0 = list_entry(accumulators, entry)
+                entry += 2
+                for o in range(columns):
+                    i = np.uint64(o)
+                    accumulators[a + i] += numbers[k0 + np.uint64(weights[w0 + i])]
             d = target + pixel * row[OUTPUT_CHANNELS] + group * columns
             read_out_channels(
                 row, accumulators, a, limits, group * columns, columns, outputs, d
             )
+
+
+@part
+def list_entry(numbers: Array, entry: Any) -> Any:
+    """Return an entry of the list of codes that are not zero: where products begin, and where weights begin."""
+    return (
+        np.uint64(numbers[np.uint64(entry)]),
+        np.uint64(numbers[np.uint64(entry + 1)]),
+    )
 
 
 @part

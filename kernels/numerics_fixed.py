@@ -31,7 +31,7 @@ def reciprocal(total: Integer) -> Integer:
         total: in [2**18, 2**31).
 
     Returns:
-        A Q31 number in [2**30, 2**31).
+        A Q31 number below 2**31, off by less than 8.
 
     Source: GetReciprocal, tensorflow/lite/kernels/internal/common.h, and one_over_one_plus_x_for_x_in_0_1, google/gemmlowp
     fixedpoint/fixedpoint.h.

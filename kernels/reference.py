@@ -30,6 +30,7 @@ from intlower.kernels.reference_movement import (
     stored,
     windows,
 )
+from intlower.kernels.reference_saturating import saturating_sums
 from intlower.kernels.scale_rules import SCALE_RULES
 from intlower.kernels.signature import KernelKey, Requantize
 
@@ -342,8 +343,28 @@ def _requantized(
     )
 
 
+def saturating_product(key: KernelKey, codes: Codes, *, bias: Codes, **arguments: Any) -> Codes:
+    """Return `conv2d` of [N, C, H, W], or `gemm` of [N, I], in an accumulator that saturates.
+
+    Args:
+        key: names the element types and the scaling rule.
+        codes: as in `conv2d` or `gemm`; other arguments alike, with those of `saturating_sums`.
+        bias: int32 [O], within the accumulator.
+        arguments: see codes.
+    """
+    scales = {name: arguments.pop(name) for name in _SCALES}
+    sums = saturating_sums(codes, bias=bias, **arguments)
+    shape = (1, sums.shape[1], *(1,) * (codes.ndim - 2))
+    return _requantized(key, sums, shape, bias=np.zeros_like(bias), **scales)
+
+
+_SCALES = ("multiplier", "shift", "minimum", "maximum", "output_zero_point")
+
+
 _REFERENCES: dict[str, Callable[..., Codes]] = {
     "conv2d": conv2d,
+    "saturating_conv2d": saturating_product,
+    "saturating_gemm": saturating_product,
     "gemm": gemm,
     "add": add,
     "average_pool": average_pool,

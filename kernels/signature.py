@@ -126,6 +126,25 @@ OPERATORS: dict[str, OperatorSchema] = {
     "gemm": OperatorSchema(
         constants=_PER_CHANNEL, attributes=_ZERO_POINTS, weighted=True, requantized=True
     ),
+    "saturating_conv2d": OperatorSchema(
+        constants=_PER_CHANNEL,
+        attributes=(
+            "strides",
+            "pads",
+            "dilations",
+            "groups",
+            *_ZERO_POINTS,
+            "accumulator_bits",
+        ),
+        weighted=True,
+        requantized=True,
+    ),
+    "saturating_gemm": OperatorSchema(
+        constants=_PER_CHANNEL,
+        attributes=(*_ZERO_POINTS, "accumulator_bits"),
+        weighted=True,
+        requantized=True,
+    ),
     "add": OperatorSchema(
         inputs=2,
         attributes=(
@@ -270,7 +289,7 @@ class KernelKey:
             raise ValueError(
                 f"{self.operator}: a half-precision rule is given exactly where it has one"
             )
-        if not self._names_output and self.output is not self.activation:
+        if not _names_output(schema) and self.output is not self.activation:
             raise ValueError(f"{self.operator} keeps its element type")
         floats = ElementType.FLOAT16 in (self.activation, self.weight, self.output)
         if floats and not (schema.half or schema.moves_floats):
@@ -280,7 +299,7 @@ class KernelKey:
         parts = [self.operator, self.activation.value]
         if self.weight is not None:
             parts.append(self.weight.value + ("c" if self.per_channel else ""))
-        if self._names_output:
+        if _names_output(self.schema):
             parts.append(self.output.value)
         name = "_".join(parts)
         if self.requantize is not None:
@@ -288,10 +307,6 @@ class KernelKey:
         if self.half is not None:
             name += f"__{self.half}"
         return f"{name}__{self.variant}" if self.variant else name
-
-    @property
-    def _names_output(self) -> bool:
-        return self.schema.requantized or self.schema.converts
 
     @property
     def schema(self) -> OperatorSchema:
@@ -323,12 +338,17 @@ class KernelKey:
             activation=ElementType(types[0]),
             weight=None if weight is None else ElementType(weight.removesuffix("c")),
             per_channel=weight is not None and weight.endswith("c"),
-            output=ElementType(types[-1]),
+            output=ElementType(types[-1] if _names_output(schema) else types[0]),
             requantize=None if match["requantize"] is None else Requantize(match["requantize"]),
             half=None if match["half"] is None else HalfRule.parse(match["half"]),
             variant=match["variant"] or "",
         )
 
 
+def _names_output(schema: OperatorSchema) -> bool:
+    """Whether an operator's kernel names end with an output type."""
+    return schema.requantized or schema.converts
+
+
 def _types_in_name(schema: OperatorSchema) -> int:
-    return 1 + schema.weighted + (schema.requantized or schema.converts)
+    return 1 + schema.weighted + _names_output(schema)

@@ -26,9 +26,10 @@ from __future__ import annotations
     LINEAR_AVERAGE_POOL,
     LINEAR_CLAMP,
     WIDE,
+    SATURATING,
     MEAN_POOL,
     SOFTMAX_FIXED,
-) = range(19)
+) = range(20)
 
 # Opcodes of half precision.
 (
@@ -101,7 +102,7 @@ LOOKUP_CHANNELS, GATHER, MULTIPLY, RESAMPLE = range(200, 204)
     TABLE,  # LOOKUP*, GATHER (its indices), SOFTMAX, LOG_*: byte offset of constants; LINEAR_AVERAGE_POOL: of its counts
     OUTER,  # SOFTMAX, GATHER, LOOKUP_CHANNELS: product of the dimensions before the axis
     INNER,  # alike: product of those after it
-    VALUE,  # FILL: the code; COPY: what to XOR with each code; SOFTMAX: the code of 1; LOG_ENCODE: negative threshold
+    VALUE,  # FILL: the code; COPY: what to XOR with each code; SOFTMAX: the code of 1; SATURATING: the greatest sum; LOG_ENCODE: negative threshold
     MAGNITUDES,  # LOG_*: how many magnitudes a code can have; LOOKUP_CHANNELS: how many codes there are
     MANTISSA,  # LOG_DENSE, LOG_DEPTHWISE: of the read-out
     READ_OUT_SHIFT,  # LOG_DENSE, LOG_DEPTHWISE

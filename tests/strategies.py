@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from intlower.compiler.constant import Constant
 from intlower.compiler.grids import LogGrid
 from intlower.compiler.operators import AveragePool, Concat, Conv, MaxPool, Pad, Slice
 from intlower.compiler.program import IntegerProgram
-from intlower.kernels.signature import ElementType, KernelKey, Requantize
+from intlower.kernels.signature import OPERATORS, ElementType, KernelKey, Requantize
 
 FEATURE_OPERATORS = (
     "conv2d",
@@ -32,11 +33,15 @@ FEATURE_OPERATORS = (
     "softmax",
     "mean_pool",
     "softmax_fixed",
+    "saturating_conv2d",
     *EXTENDED_OPERATORS,
 )
 # What this module draws; half precision and logarithmic codes have strategies of their own.
-UNIFORM_OPERATORS = (*FEATURE_OPERATORS, "gemm")
-_ON_IMAGES = ("conv2d", "max_pool", "average_pool", "mean_pool", "resample")
+UNIFORM_OPERATORS = (*FEATURE_OPERATORS, "gemm", "saturating_gemm")
+
+# All but half precision, which `half_programs.py` makes programs of.
+INTEGER_OPERATORS = sorted(name for name, schema in OPERATORS.items() if not schema.half)
+_ON_IMAGES = ("conv2d", "_pool", "resample")
 
 
 class _Operators(ExtendedOperators, FixedPointOperators):
@@ -81,6 +86,31 @@ class _Operators(ExtendedOperators, FixedPointOperators):
         outputs = self.integer(1, 40)
         key, constants, attributes = self.weighted(x, (outputs, self.sizes(x)[0]))
         return self.emit(key, [x], (self.batch, outputs), constants, attributes)
+
+    def saturating_conv2d(self, x: str) -> str:
+        return self._saturating(self.conv2d(x))
+
+    def saturating_gemm(self, x: str) -> str:
+        return self._saturating(self.gemm(x))
+
+    def _saturating(self, output: str) -> str:
+        """Make the last instruction one whose sums saturate, often or never."""
+        last = self.instructions[-1]
+        bits = self.integer(16, 24)
+        limit = 1 << (bits - 1)
+        rule = last.kernel.requantize
+        if rule is Requantize.F32BIAS:  # its bias is added after the sum
+            rule = Requantize.F32EVEN
+        bias = np.clip(last.constants["bias"].array, -limit, limit - 1)
+        self.instructions[-1] = replace(
+            last,
+            kernel=replace(
+                last.kernel, operator=f"saturating_{last.kernel.operator}", requantize=rule
+            ),
+            constants={**last.constants, "bias": Constant.of(bias, np.int32)},
+            attributes={**last.attributes, "accumulator_bits": bits},
+        )
+        return output
 
     def add(self, x: str) -> str:
         activation, output = self.element(x), self.output_element()
@@ -269,9 +299,9 @@ class _Operators(ExtendedOperators, FixedPointOperators):
     def step(self, operator: str, x: str) -> str:
         """Add one instruction on a tensor; what needs another rank reshapes it first."""
         rank = len(self.shape(x))
-        if operator == "gemm" and rank != 2:
+        if operator.endswith("gemm") and rank != 2:
             x = self.reshape(x, flat=True)
-        if operator in _ON_IMAGES and rank != 4:
+        if operator.endswith(_ON_IMAGES) and rank != 4:
             total = int(np.prod(self.sizes(x)))
             channels = next(d for d in (4, 3, 2, 1) if total % d == 0)
             wanted = (channels, total // channels, 1)
@@ -313,6 +343,7 @@ def programs(
     requantizations: Sequence[Requantize] = tuple(Requantize),
     most: int = 7,
     largest_side: int = 7,
+    operators: Sequence[str] = UNIFORM_OPERATORS,
 ) -> IntegerProgram:
     """Programs of several instructions that read any tensor made before them."""
     builder = _Operators(draw, elements, requantizations)
@@ -320,11 +351,7 @@ def programs(
     for _ in range(builder.integer(1, most)):
         x = builder.draw(st.sampled_from(sorted(builder.tensors)))
         size = int(np.prod(builder.sizes(x)))
-        choices = (
-            ["conv2d", "requantize", "slice"]
-            if size > 2000
-            else [*FEATURE_OPERATORS, "conv2d", "gemm"]
-        )
+        choices = ["conv2d", "requantize", "slice"] if size > 2000 else [*operators, "conv2d"]
         builder.step(builder.draw(st.sampled_from(choices)), x)
     return builder.build()
 
@@ -335,13 +362,14 @@ def fans(
     elements: Sequence[ElementType] = EIGHT_BITS,
     requantizations: Sequence[Requantize] = tuple(Requantize),
     each: int = 3,
+    operators: Sequence[str] = UNIFORM_OPERATORS,
 ) -> IntegerProgram:
     """Programs in which every operator reads one small image, several times, each time with other numbers."""
     builder = _Operators(draw, elements, requantizations)
     builder.new_input(
         (4, builder.integer(4, 6), builder.integer(4, 6)), builder.output_element()
     )
-    for name in sorted(UNIFORM_OPERATORS):
+    for name in sorted(operators):
         for _ in range(each):
             builder.step(name, "input_0")
     return builder.build()
@@ -354,9 +382,9 @@ def _features(builder: _Operators, count: int, operator: str | None, largest_sid
         builder.integer(1, largest_side),
         builder.integer(1, largest_side),
     )
-    if operator == "gemm":
+    if operator is not None and operator.endswith("gemm"):
         shape = (builder.integer(1, 70),)
-    elif operator not in (None, *_ON_IMAGES):
+    elif operator is not None and not operator.endswith(_ON_IMAGES):
         rank = builder.integer(1, 4)
         shape = (*shape, 2)[:rank]
     for _ in range(count):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 from half_programs import halves, programs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intlower.compiler.artifact import parse, serialise
+from intlower.compiler.artifact import parse, serialise, to_model
 from intlower.compiler.crosscheck import random_inputs, verify
 from intlower.compiler.grids import HalfGrid
 from intlower.compiler.program import IntegerProgram
@@ -48,3 +49,4 @@ def test_three_executions_agree_to_the_bit(
         assert comparison.compared > 0
         assert comparison.mismatches == 0, comparison.first
     assert parse(serialise(program)) == program
+    onnx.checker.check_model(to_model(program), full_check=True)

@@ -36,7 +36,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_readme_has_the_blocks_that_are_run_here() -> None:
-    assert [language for language, _ in BLOCKS] == ["sh", "python", "sh", "sh", "sh", "toml"]
+    assert [language for language, _ in BLOCKS] == [
+        "sh",
+        "python",
+        "sh",
+        "sh",
+        "sh",
+        "toml",
+        "sh",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,12 @@ _EIGHT_BITS = (ElementType.INT8, ElementType.UINT8)
 
 
 def to_qdq(
-    program: IntegerProgram, *, integer_edges: bool = False, unsigned: bool = False
+    program: IntegerProgram,
+    *,
+    integer_edges: bool = False,
+    unsigned: bool = False,
+    float_bias: bool = False,
+    every_tensor: bool = False,
 ) -> onnx.ModelProto:
     """Return a program as an ONNX model of float operators between quantizers.
 
@@ -42,26 +47,33 @@ def to_qdq(
             float32, and host steps are the model's last nodes.
         unsigned: store signed activations as unsigned codes of the same reals (`to_unsigned`), at the edges too. On
             x86, onnxruntime fuses all of them, and of signed ones only some (measured with 1.31.1).
+        float_bias: store biases as float32, not as int32 codes: TensorRT's parser takes no DequantizeLinear of int32
+            (onnx/onnx-tensorrt issue 850).
+        every_tensor: with integer edges, the codes of every tensor that an instruction defines are outputs, to find
+            where another runtime differs first.
 
     Returns:
         A model with the program's names; the same program gives the same bytes.
     """
+    results = [instruction.output for instruction in program.instructions]
+    exposed = results if every_tensor else program.outputs
     writer = QdqGraph(
         values=[*program.tensors, *(step.output for step in program.host)],
         nodes=[instruction.name for instruction in program.instructions],
-        exposed=program.outputs if integer_edges else (),
+        exposed=exposed if integer_edges else (),
         unsigned=unsigned,
+        float_bias=float_bias,
     )
     for name in program.inputs:
         writer.input(program.tensors[name], integer=integer_edges)
     for instruction in program.instructions:
-        _write_instruction(writer, program, instruction)
+        write_instruction(writer, program, instruction)
     if integer_edges:
         inputs = [_integer_edge(program.tensors[name], unsigned) for name in program.inputs]
-        outputs = [_integer_edge(program.tensors[name], unsigned) for name in program.outputs]
+        outputs = [_integer_edge(program.tensors[name], unsigned) for name in exposed]
     else:
-        inputs = [_real_edge(program.tensors[name], name) for name in program.inputs]
-        outputs = _write_real_outputs(writer, program)
+        inputs = [real_edge(program.tensors[name], name) for name in program.inputs]
+        outputs = write_real_outputs(writer, program)
     elements = {tensor.grid.element for tensor in program.tensors.values()}
     elements |= {i.weight_grid.element for i in program.instructions if i.weight_grid}
     wide = not elements <= set(_EIGHT_BITS)
@@ -80,7 +92,8 @@ def _integer_edge(tensor: Tensor, unsigned: bool) -> onnx.ValueInfoProto:
     return _edge(tensor, tensor.name, (to_unsigned(codes) if unsigned else codes).dtype)
 
 
-def _real_edge(tensor: Tensor, name: str) -> onnx.ValueInfoProto:
+def real_edge(tensor: Tensor, name: str) -> onnx.ValueInfoProto:
+    """Return the declaration of a graph input or output of reals."""
     return _edge(tensor, name, np.dtype(np.float32))
 
 
@@ -89,7 +102,7 @@ def _edge(tensor: Tensor, name: str, dtype: np.dtype[Any]) -> onnx.ValueInfoProt
     return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(dtype), shape)
 
 
-def _write_real_outputs(writer: QdqGraph, program: IntegerProgram) -> list[onnx.ValueInfoProto]:
+def write_real_outputs(writer: QdqGraph, program: IntegerProgram) -> list[onnx.ValueInfoProto]:
     """Write what follows the last integers: dequantizers of the outputs, or the host steps on them."""
     steps = {step.input: step for step in program.host}
     outputs = []
@@ -98,14 +111,14 @@ def _write_real_outputs(writer: QdqGraph, program: IntegerProgram) -> list[onnx.
         if name in steps:
             step = steps[name]
             writer.add(step.operator, [writer.real(tensor)], step.output, axis=step.axis)
-            outputs.append(_real_edge(tensor, step.output))
+            outputs.append(real_edge(tensor, step.output))
         else:
             writer.dequantize(tensor, name)
-            outputs.append(_real_edge(tensor, name))
+            outputs.append(real_edge(tensor, name))
     return outputs
 
 
-def _write_instruction(
+def write_instruction(
     writer: QdqGraph, program: IntegerProgram, instruction: Instruction
 ) -> None:
     """Write one instruction as a float operator, a clamp where it has one, and the quantizer of its output."""
@@ -180,7 +193,9 @@ def _write_output(
         return
     least, greatest = tensor.grid.element.limits
     low, high = bounds
-    if (low <= least).all() and (high >= greatest).all():
+    zero_point = uniform(tensor.grid, tensor.name).zero_point
+    rectifies = not writer.saturates and (low == zero_point).all()
+    if (low <= least).all() and (high >= greatest).all() and not rectifies:
         writer.quantize(tensor, result)
         return
     rounded = writer.requantized(tensor, result)
@@ -211,12 +226,19 @@ def _write_clamp(
         ]
         writer.add("Clip", [source, *limits], clamped)
         return
-    per_channel = [-1, *[1] * (len(tensor.shape) - 2)]
-    raised = writer.fresh(f"{tensor.name}/raised")
-    least = writer.constant(f"{name}/minimum", minimum.reshape(per_channel))
-    greatest = writer.constant(f"{name}/maximum", maximum.reshape(per_channel))
-    writer.add("Max", [source, least], raised)
-    writer.add("Min", [raised, greatest], clamped)
+    # Two groups, each between quantizers, with limits that are codes too: what runs integers only has no other Max and Min.
+    least, greatest = grid.element.limits
+    shape = [-1, *[1] * (len(tensor.shape) - 2)]
+    raises = low > least if writer.saturates else (low > least) | (low == grid.zero_point)
+    sides = (("Max", "minimum", low, raises), ("Min", "maximum", high, high < greatest))
+    needed = [(operator, side, codes) for operator, side, codes, binds in sides if binds.any()]
+    for position, (operator, side, codes) in enumerate(needed):
+        within = np.clip(codes, least, greatest).astype(grid.dtype).reshape(shape)
+        limit = writer.constant_real(tensor, f"{name}/{side}", within)
+        last = position == len(needed) - 1
+        result = clamped if last else writer.fresh(f"{tensor.name}/raised")
+        writer.add(operator, [source, limit], result)
+        source = result if last else writer.requantized(tensor, result)
 
 
 def _clamp(instruction: Instruction) -> tuple[Codes, Codes] | None:
@@ -252,30 +274,41 @@ def _write_weights(
             grid.scale.array,
             zero_point,
         ),
-        writer.dequantized_constant(
+        writer.bias(
             f"{instruction.name}/bias",
             instruction.constants["bias"].array,
             bias_scale.astype(np.float32),
-            np.zeros(bias_scale.shape, np.int32),
         ),
     ]
+
+
+def window_shares(program: IntegerProgram, instruction: Instruction) -> NDArray[np.float64]:
+    """Return what each window's mean is multiplied by, beside 1 / area: [OH, OW] or [1, 1].
+
+    1 where a window divides by its area, area / count where it divides by a count of its own. What a window divides by
+    is in its multiplier: input scale / (output scale * count).
+    """
+    source, target = program.tensors[instruction.inputs[0]], program.tensors[instruction.output]
+    multiplier = instruction.constants["multiplier"].array.astype(np.float64)
+    scale = np.ldexp(multiplier, -instruction.constants["shift"].array)
+    ratio = uniform(source.grid, source.name).step / uniform(target.grid, target.name).step
+    kernel = instruction.attributes["kernel_shape"]
+    assert isinstance(kernel, tuple)
+    shares = scale * math.prod(kernel) / ratio
+    # A multiplier has 24 bits and more.
+    return np.where(np.isclose(shares, 1, rtol=1e-5), 1.0, shares)
 
 
 def _write_average_pool(
     writer: QdqGraph, program: IntegerProgram, instruction: Instruction, x: str, result: str
 ) -> None:
-    """Write a mean. What each window divides by is in its scale: input scale / (output scale * count)."""
+    """Write a mean, and a multiplication where windows divide by counts of their own."""
     source, target = program.tensors[instruction.inputs[0]], program.tensors[instruction.output]
     kernel, strides, pads = (
         np.array(instruction.attributes[key]) for key in ("kernel_shape", "strides", "pads")
     )
-    multiplier = instruction.constants["multiplier"].array.astype(np.float64)
-    scale = np.ldexp(multiplier, -instruction.constants["shift"].array)
-    ratio = uniform(source.grid, source.name).step / uniform(target.grid, target.name).step
-    area = math.prod(kernel.tolist())
-    # 1 where a window divides by its area, area / count where it divides by a count of its own.
-    share = scale * area / ratio
-    whole = np.allclose(share, 1, rtol=1e-5)
+    share = window_shares(program, instruction)
+    whole = bool((share == 1).all())
     name = instruction.name
     if whole and not pads.any() and tuple(kernel) == source.shape[2:]:
         writer.add("GlobalAveragePool", [x], result, name=name)

@@ -24,7 +24,11 @@ class QdqGraph:
         nodes: names of its instructions, which no other node may take.
         exposed: tensors whose codes are graph outputs, under the tensor's own name.
         unsigned: store signed codes as unsigned ones; see `to_unsigned`.
+        float_bias: store biases as reals.
     """
+
+    saturates = True
+    """Whether a quantizer ends at the least code: then a ReLU whose 0 is that code needs no node."""
 
     def __init__(
         self,
@@ -32,7 +36,8 @@ class QdqGraph:
         values: Iterable[str],
         nodes: Iterable[str],
         exposed: Iterable[str],
-        unsigned: bool,
+        unsigned: bool = False,
+        float_bias: bool = False,
     ) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
@@ -40,6 +45,7 @@ class QdqGraph:
         self._nodes = set(nodes)
         self._exposed = set(exposed)
         self._unsigned = unsigned
+        self._float_bias = float_bias
         self._codes: dict[str, str] = {}
         self._reals: dict[str, str] = {}
         self._grids: dict[str, list[str]] = {}
@@ -89,12 +95,37 @@ class QdqGraph:
         self.add("DequantizeLinear", stored, real, axis=0 if zero_point.ndim else None)
         return real
 
+    def bias(self, name: str, codes: NDArray[Any], scale: NDArray[np.float32]) -> str:
+        """Store a bias, int32 codes with their dequantizer or reals; return the name of the reals.
+
+        Codes of 64 bits, of targets whose sums are as wide, become reals: DequantizeLinear takes none.
+        """
+        if self._float_bias or codes.dtype.itemsize > 4:
+            return self.constant(name, real_bias(codes, scale))
+        return self.dequantized_constant(name, codes, scale, np.zeros(scale.shape, np.int32))
+
+    def constant_real(self, tensor: Tensor, name: str, codes: NDArray[Any]) -> str:
+        """Store codes on a tensor's grid with their dequantizer; return the name of the reals."""
+        stored = self.constant(name, to_unsigned(codes) if self._unsigned else codes)
+        real = self.fresh(f"{name}/real")
+        self.add("DequantizeLinear", [stored, *self._grid(tensor)], real)
+        return real
+
     def input(self, tensor: Tensor, *, integer: bool) -> None:
         """Declare a graph input of the tensor's name: its codes, or reals that are quantized first."""
         if integer:
             self._codes[tensor.name] = tensor.name
-        else:
-            self.quantize(tensor, tensor.name)
+            return
+        source = tensor.name
+        grid = uniform(tensor.grid, tensor.name)
+        if grid.limits != grid.element.limits:  # a quantizer ends where its type does
+            source = self.fresh(f"{tensor.name}/limited")
+            ends = [
+                self.constant(f"{tensor.name}/{side}", np.array(limit, np.float32))
+                for side, limit in zip(("minimum", "maximum"), grid.real_limits, strict=True)
+            ]
+            self.add("Clip", [tensor.name, *ends], source)
+        self.quantize(tensor, source)
 
     def quantize(self, tensor: Tensor, source: str) -> None:
         """Define a tensor as the quantized value of `source`."""
@@ -137,6 +168,11 @@ class QdqGraph:
                 ),
             ]
         return self._grids[tensor.name]
+
+
+def real_bias(codes: NDArray[Any], scale: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the reals of int32 bias codes, rounded once to float32."""
+    return (codes.astype(np.float64) * scale.astype(np.float64)).astype(np.float32)
 
 
 def to_unsigned(codes: NDArray[Any]) -> NDArray[Any]:

@@ -123,8 +123,23 @@ class ProgramBuilder:
             where,
             bits=widths.get(operator, bits.product),
             truncate=bits.truncate,
+            divided=operator == "average_pool",
             reduced=bits.reduced and operator not in widths,
         )
+
+    def mean_scale(
+        self, source: float, target: float, count: int, window: tuple[int, int], where: str
+    ) -> tuple[int, int]:
+        """Return the (multiplier, shift) of a mean: input step over output step and the number of elements.
+
+        Args:
+            source: step of the input.
+            target: step of the output.
+            count: elements that the mean is taken over.
+            window: (height, width) of the pool.
+            where: for messages.
+        """
+        return self.scale("average_pool", (source,), target * count, where)
 
     def rule(self, operator: str) -> Requantize:
         """Return how the target requantizes after an integer operator."""

@@ -39,17 +39,29 @@ def corrected_bias(
     source = moments.get(node.inputs[0])
     if source is None:
         return bias
-    mean = source.after.mean.array
-    groups, coverage = 1, np.ones(1)
+    means = mean_inputs(graph, node, source.after.mean.array, error.shape)
+    correction: NDArray[np.float64] = (error * means).reshape(len(bias), -1).sum(axis=1)
+    return bias - correction
+
+
+def mean_inputs(
+    graph: Graph, node: Node, mean: NDArray[np.float64], shape: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """Return for each weight the mean of what it multiplies, rho_k E[x_i], in the weights' shape.
+
+    Args:
+        graph: of the node.
+        node: a Conv or Gemm.
+        mean: of the channels that it reads, [C].
+        shape: of its weights, (O, I/groups, ...).
+    """
+    groups, coverage = 1, np.ones(shape[2:])
     if isinstance(node.operator, Conv):
         groups = node.operator.groups
         before, after = graph.values[node.inputs[0]].shape, graph.values[node.output].shape
         rows, columns = (
-            tap_coverage(node.operator, axis, error.shape[2 + axis], before, after)
-            for axis in (0, 1)
+            tap_coverage(node.operator, axis, shape[2 + axis], before, after) for axis in (0, 1)
         )
-        coverage = np.outer(rows, columns).ravel()
-    taps = error.reshape(*error.shape[:2], -1)
-    by_row = np.repeat(mean.reshape(groups, -1), len(error) // groups, axis=0)
-    correction: NDArray[np.float64] = ((taps @ coverage) * by_row).sum(axis=1)
-    return bias - correction
+        coverage = np.outer(rows, columns)
+    by_row = np.repeat(mean.reshape(groups, -1), shape[0] // groups, axis=0)
+    return np.asarray(by_row.reshape(*by_row.shape, *(1,) * coverage.ndim) * coverage)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from intlower.backends.lowering.builder import ProgramBuilder
 from intlower.backends.lowering.elementwise import (
@@ -91,7 +91,7 @@ def lower_uniform(
         UnsupportedByTarget: operators that the target does not have, all of them at once.
         LoweringError: the accumulator or a multiplier cannot hold a layer; names node and channel.
     """
-    _check_operators(graph, spec)
+    check_operators(graph, spec)
     builder = ProgramBuilder(
         graph=graph,
         spec=spec,
@@ -100,13 +100,29 @@ def lower_uniform(
         moments=propagate_moments(graph),
         second_moments=second_moments or {},
     )
+    return lower_graph(builder, origin)
+
+
+def lower_graph(
+    builder: ProgramBuilder,
+    origin: Origin,
+    weighted: Callable[[ProgramBuilder, Node], None] = lower_weighted,
+) -> IntegerProgram:
+    """Return the integer program of a graph whose values have grids; see `lower_uniform`.
+
+    Args:
+        builder: of the graph, empty.
+        origin: recorded in the program.
+        weighted: what lowers a Conv or Gemm.
+    """
+    graph = builder.graph
     for value in graph.inputs:
         builder.define_value(value.name)
     for node in graph.nodes:
-        _lower_node(builder, node)
+        _lower_node(builder, node, weighted)
     host_inputs = {step.output: step.input for step in builder.host}
     return IntegerProgram(
-        target=spec.name,
+        target=builder.spec.name,
         inputs=tuple(value.name for value in graph.inputs),
         outputs=tuple(dict.fromkeys(host_inputs.get(name, name) for name in graph.outputs)),
         tensors=builder.tensors,
@@ -116,7 +132,8 @@ def lower_uniform(
     )
 
 
-def _check_operators(graph: Graph, spec: TargetSpec) -> None:
+def check_operators(graph: Graph, spec: TargetSpec) -> None:
+    """Raise UnsupportedByTarget, which lists all, where a graph has operators that the target lacks."""
     refused = [
         f"{operator_name(node.operator)} at {node.name!r}"
         for node in graph.nodes
@@ -129,10 +146,12 @@ def _check_operators(graph: Graph, spec: TargetSpec) -> None:
         )
 
 
-def _lower_node(builder: ProgramBuilder, node: Node) -> None:
+def _lower_node(
+    builder: ProgramBuilder, node: Node, weighted: Callable[[ProgramBuilder, Node], None]
+) -> None:
     match node.operator:
         case Conv() | Gemm():
-            lower_weighted(builder, node)
+            weighted(builder, node)
         case Add() | Mul() | Maximum() | Minimum() | PRelu() if _second_is_constant(
             builder, node
         ):

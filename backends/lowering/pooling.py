@@ -35,8 +35,8 @@ def lower_average_pool(builder: ProgramBuilder, node: Node) -> None:
         counts = counts[:1, :1]
     source, target = builder.grid(node.inputs[0]), builder.define_value(node.output)
     scales = {
-        int(count): builder.scale(
-            "average_pool", (source.step,), target.step * int(count), node.name
+        int(count): builder.mean_scale(
+            source.step, target.step, int(count), operator.kernel_shape, node.name
         )
         for count in np.unique(counts)
     }

@@ -41,6 +41,7 @@ def integer_scale(
     *,
     bits: int = 31,
     truncate: bool = False,
+    divided: bool = False,
     reduced: bool = False,
 ) -> tuple[int, int]:
     """Return (multiplier, shift) of a positive real factor under a requantization rule.
@@ -51,6 +52,7 @@ def integer_scale(
         where: for messages.
         bits: of the multiplier, where the rule has an integer one; see `MultiplierSpec`.
         truncate: whether its fraction is cut off.
+        divided: the factor holds the divisor of a mean, so that it is no power of two under any rule.
         reduced: whether it is rounded to 31 bits first; see `MultiplierSpec`.
 
     Raises:
@@ -60,7 +62,7 @@ def integer_scale(
         raise ScaleOutOfRange(f"{where}: a scale of {factor} cannot be multiplied by")
     if rule.single_precision:
         return _float32_scale(factor, where)
-    if rule.power_of_two:
+    if rule.power_of_two and not divided:
         return _power_scale(factor, where)
     if reduced:
         return _reduced_scale(factor, where, bits)

@@ -20,7 +20,7 @@ from intlower.compiler.graph import Node
 from intlower.compiler.grids import UniformGrid
 from intlower.compiler.operators import Conv
 from intlower.compiler.program import Attribute
-from intlower.compiler.spec import TargetSpec
+from intlower.compiler.spec import Overflow, TargetSpec
 from intlower.kernels.numerics import round_to_float32
 from intlower.kernels.signature import ElementType, Requantize
 
@@ -54,15 +54,49 @@ def lower_weighted(builder: ProgramBuilder, node: Node) -> None:
     ]
     if spec.requantize is Requantize.F32BIAS:  # added in single precision: 24 significant bits
         bias_codes = [int(round_to_float32(code)) for code in bias_codes]
+    limit = min(spec.accumulator.limit, (1 << (spec.bias_bits - 1)) - 1)
+    emit_weighted(builder, node, source, weight_grid, codes, bias_codes, limit)
+
+
+def emit_weighted(
+    builder: ProgramBuilder,
+    node: Node,
+    source: UniformGrid,
+    weight_grid: UniformGrid,
+    codes: NDArray[Any],
+    bias_codes: list[int],
+    limit: int,
+) -> None:
+    """Emit `conv2d` or `gemm` with codes that are chosen, its accumulator proved; or one that saturates where the target's does.
+
+    An accumulator that saturates, but cannot, is an ordinary one.
+
+    Args:
+        builder: of the program.
+        node: a Conv or Gemm.
+        source: grid of the input.
+        weight_grid: of the weights.
+        codes: of the weights, [O, ...].
+        bias_codes: [O], in units of the accumulator.
+        limit: the greatest magnitude of any sum.
+
+    Raises:
+        AccumulatorOverflow: see `lower_weighted`; ScaleOutOfRange alike.
+    """
+    spec, outputs = builder.spec, len(codes)
     lowest, highest = accumulator_bounds(codes, weight_grid.zero_point, source, bias_codes)
-    _prove_accumulator(builder, node, lowest, highest)
+    bounds = [max(-least, greatest) for least, greatest in zip(lowest, highest, strict=True)]
+    saturating = spec.accumulator.overflow is Overflow.SATURATE and max(bounds) > limit
+    if not saturating:
+        _prove_accumulator(builder, node, lowest, highest, limit)
 
     target = builder.define_value(node.output)
     scales = _channel_scales(builder, node, source, weight_grid, target, outputs)
-    bounds = [max(-least, greatest) for least, greatest in zip(lowest, highest, strict=True)]
     for channel, ((_, shift), bound) in enumerate(zip(scales, bounds, strict=True)):
         prove_left_shift(spec.requantize, bound, shift, f"{node.name}, channel {channel}")
-    wide = max(bounds) > ElementType.INT32.limits[1]  # else 64-bit sums are 32-bit ones
+    wide = (
+        not saturating and max(bounds) > ElementType.INT32.limits[1]
+    )  # else 64-bit sums are 32-bit ones
     low, high = builder.channel_codes(node.activation, target, outputs)
     operator = node.operator
     window: dict[str, Attribute] = (
@@ -75,8 +109,11 @@ def lower_weighted(builder: ProgramBuilder, node: Node) -> None:
         if isinstance(operator, Conv)
         else {}
     )
+    if saturating:
+        window["accumulator_bits"] = spec.accumulator.bits
     builder.emit(
-        "conv2d" if isinstance(operator, Conv) else "gemm",
+        ("saturating_" if saturating else "")
+        + ("conv2d" if isinstance(operator, Conv) else "gemm"),
         name=node.name,
         inputs=(node.inputs[0],),
         output=node.output,
@@ -152,9 +189,8 @@ def accumulator_bounds(
 
 
 def _prove_accumulator(
-    builder: ProgramBuilder, node: Node, lowest: list[int], highest: list[int]
+    builder: ProgramBuilder, node: Node, lowest: list[int], highest: list[int], limit: int
 ) -> None:
-    limit = min(builder.spec.accumulator.limit, (1 << (builder.spec.bias_bits - 1)) - 1)
     for channel, (low, high) in enumerate(zip(lowest, highest, strict=True)):
         bound = max(-low, high)
         if bound > limit:

@@ -89,7 +89,7 @@ def channel_scales(
         per_channel: one scale for each of O, else one for all.
         least: a scale below this becomes 1.
 
-    Source: hicann/amct, custom_op/arq/arq_impl.py.
+    Source: hicann/amct, custom_op/arq/arq_impl.py and utils.py.
     """
     rows = weights.reshape(len(weights) if per_channel else 1, -1)
     high, low = np.maximum(rows.max(axis=1), 0), np.maximum(-rows.min(axis=1), 0)
@@ -100,9 +100,9 @@ def channel_scales(
 def activation_grid(
     spec: UniformSpec, minimum: float, maximum: float, least: float
 ) -> UniformGrid:
-    """Return AMCT's grid over a range that is made to include 0.
+    """Return AMCT's grid over a range that is made to include 0, in single precision.
 
-        s = (max - min) / 255,    z = -rint(min / s) - 128
+        s = (max - min) / 255,    z = rint(-128 - min / s)
 
     Args:
         spec: signed and asymmetric.
@@ -110,14 +110,16 @@ def activation_grid(
         maximum: of the range.
         least: a scale below this becomes 1.
 
-    Source: hicann/amct, custom_op/utils.py.
+    Source: hicann/amct, custom_op/utils.py, calculate_scale_offset and process_scale.
     """
-    low, high = min(minimum, 0.0), max(maximum, 0.0)
+    low, high = np.float32(min(minimum, 0.0)), np.float32(max(maximum, 0.0))
     first, last = spec.limits
-    scale = np.float32((high - low) / (last - first))
+    scale = np.float32((high - low) / np.float32(last - first))
+    zero_point = first
     if scale < np.float32(least):
         scale = np.float32(1)
-    zero_point = int(np.clip(first - np.rint(low / float(scale)), first, last))
+    else:
+        zero_point = int(np.clip(np.rint(np.float32(first) - low / scale), first, last))
     return _grid(spec.element, scale, zero_point, spec.limits, None)
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-from statistics import NormalDist
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,11 +9,9 @@ from intlower.backends.lowering.correction import corrected_bias
 from intlower.backends.lowering_log.builder import LogBuilder
 from intlower.compiler.graph import Moments, Node
 from intlower.compiler.grids import LogGrid
+from intlower.compiler.moment_rules import normal_points
 from intlower.compiler.moments import ValueMoments
 from intlower.compiler.operators import Bound, activation_bounds
-
-# Points of a normal distribution, each of the same weight, at which the error of encoding is taken.
-POINTS = 1024
 
 
 def bias_without_drift(
@@ -67,15 +62,7 @@ def mean_error(
         grid: of the codes.
     """
     low, high = (np.asarray(bound, np.float64).reshape(-1, 1) for bound in bounds)
-    spread = before.std.array[:, None] * _points()
+    spread = before.std.array[:, None] * normal_points()
     x = np.clip(before.mean.array[:, None] + spread, low, high)
     levels = grid.dequantize(grid.quantize(x)).astype(np.float64)
     return np.asarray((levels - x).mean(axis=1))
-
-
-@cache
-def _points() -> NDArray[np.float64]:
-    normal = NormalDist()
-    points = np.array([normal.inv_cdf((i + 0.5) / POINTS) for i in range(POINTS)])
-    points.flags.writeable = False
-    return points

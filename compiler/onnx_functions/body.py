@@ -212,6 +212,10 @@ class Body:
         always = Value(self, "", "bool")
         return self.apply("Loop", count, always, start, dtype=start.dtype, body=graph)
 
+    def seen(self, value: Value) -> Value:
+        """Return a value of the body around this one, for arithmetic in this one."""
+        return Value(self, value.name, value.dtype)
+
     def function(
         self,
         name: str,

@@ -12,6 +12,7 @@ from intlower.compiler.onnx_functions import (
     logarithmic,
     movement,
     products,
+    saturating,
 )
 from intlower.compiler.onnx_functions.body import Body, Value
 from intlower.compiler.onnx_functions.extended import EXTENDED_MEANINGS, EXTENDED_WRITERS
@@ -21,6 +22,8 @@ from intlower.kernels.signature import KernelKey, Requantize
 _WRITERS: dict[str, Callable[[Body, KernelKey], Value]] = {
     "conv2d": products.conv2d,
     "gemm": products.gemm,
+    "saturating_conv2d": saturating.saturating_conv2d,
+    "saturating_gemm": saturating.saturating_gemm,
     "average_pool": products.average_pool,
     "add": elementwise.add,
     "requantize": elementwise.requantize,
@@ -45,6 +48,8 @@ _WRITERS: dict[str, Callable[[Body, KernelKey], Value]] = {
 _MEANINGS = {
     "conv2d": "2-d convolution of {x} codes with {w} weights",
     "gemm": "Product of {x} codes with a matrix of {w} weights",
+    "saturating_conv2d": "2-d convolution of {x} codes with {w} weights, its sums saturating at each product",
+    "saturating_gemm": "Product of {x} codes with a matrix of {w} weights, its sums saturating at each product",
     "average_pool": "Mean of each window of {x} codes",
     "add": "Sum of two tensors of {x} codes, each with a scale of its own",
     "requantize": "{x} codes on another grid",

@@ -38,7 +38,8 @@ def write_log_products(writer: RowWriter, instruction: Instruction) -> None:
         sizes = (*x.sizes[1:], *y.sizes[1:])
     outputs, depth, kernel_height, kernel_width = weights.shape
     product_shift = number(attributes["product_shift"])
-    products = product_table(constants["mantissas"], layout, product_shift)
+    products = np.array(product_table(constants["mantissas"], layout, product_shift), np.int64)
+    signed = np.concatenate([products, np.zeros(layout.magnitudes, np.int64), -products])
     columns = {
         t.HEIGHT: sizes[0],
         t.WIDTH: sizes[1],
@@ -64,9 +65,7 @@ def write_log_products(writer: RowWriter, instruction: Instruction) -> None:
         t.BIAS: writer.constants.add(
             bias_of(constants["bias_low"], constants["bias_high"]), "int64"
         ),
-        t.TABLE: writer.constants.add(
-            [*products, *[0] * layout.magnitudes, *(-p for p in products)], "int64"
-        ),
+        t.TABLE: writer.constants.add(np.concatenate([signed, -signed]), "int64"),
     }
     indices = _table_indices(weights, layout).reshape(groups, -1, *weights.shape[1:])
     depthwise = groups == x.sizes[0] == outputs and groups > 1
@@ -75,7 +74,8 @@ def write_log_products(writer: RowWriter, instruction: Instruction) -> None:
         indices[:, 0, 0].transpose(1, 2, 0) if depthwise else indices.transpose(0, 3, 4, 2, 1)
     )
     columns[t.WEIGHTS] = writer.constants.add(packed, "int16")
-    (columns[t.ACCUMULATORS],) = writer.scratch(outputs * 8)
+    taps = depth * kernel_height * kernel_width
+    columns[t.ACCUMULATORS], columns[t.PANEL] = writer.scratch(outputs * 8, taps * 16)
     opcode = t.LOG_DEPTHWISE if depthwise else t.LOG_DENSE
     writer.row(instruction.name, opcode, columns, [(t.INPUT, x)], y)
 

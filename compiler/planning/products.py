@@ -35,7 +35,7 @@ def write_products(writer: RowWriter, instruction: Instruction) -> None:
     weights = instruction.constants["weights"].array.astype(np.int64) - number(
         attributes["weight_zero_point"]
     )
-    if instruction.kernel.operator == "gemm":
+    if instruction.kernel.operator in ("gemm", "saturating_gemm"):
         weights = weights[:, :, None, None]
         groups = 1
         strides, pads, dilations = _NO_WINDOW
@@ -73,6 +73,10 @@ def write_products(writer: RowWriter, instruction: Instruction) -> None:
         t.DEPTH: depth,
     }
     ordered = weights.transpose(0, 2, 3, 1)
+    if "accumulator_bits" in attributes:
+        columns[t.VALUE] = (1 << (number(attributes["accumulator_bits"]) - 1)) - 1
+        _saturating(writer, instruction, columns, ordered, x, y)
+        return
     rule = instruction.kernel.requantize
     narrow = int(weights.min()) >= -(1 << 15) and int(weights.max()) < 1 << 15
     integer = rule is Requantize.MUL31SINGLE or (rule is not None and rule.power_of_two)
@@ -131,6 +135,23 @@ def _wide(
     columns[t.WEIGHTS] = writer.constants.add(grouped.transpose(2, 0, 3, 1), "int32")
     columns[t.BIAS] = writer.constants.add(instruction.constants["bias"].array, "int64")
     writer.row(instruction.name, t.WIDE, columns, [(t.INPUT, x)], y)
+
+
+def _saturating(
+    writer: RowWriter,
+    instruction: Instruction,
+    columns: dict[int, int],
+    ordered: NDArray[np.int64],
+    x: View,
+    y: View,
+) -> None:
+    """Append the row of a product whose sums saturate; `ordered` is [O, kh, kw, depth], zero point removed."""
+    groups, outputs = columns[t.GROUPS], len(ordered)
+    grouped = ordered.reshape(groups, outputs // groups, -1, columns[t.DEPTH])
+    (columns[t.ACCUMULATORS],) = writer.scratch(outputs * 4)
+    columns[t.WEIGHTS] = writer.constants.add(grouped.transpose(2, 0, 3, 1), "int16")
+    columns[t.BIAS] = writer.constants.add(instruction.constants["bias"].array, "int32")
+    writer.row(instruction.name, t.SATURATING, columns, [(t.INPUT, x)], y)
 
 
 def _depthwise(

@@ -77,13 +77,16 @@ def _tensor_text(tensor: Tensor) -> str:
 
 
 def number_text(numbers: Mapping[str, Any]) -> str:
-    """Return what identifies a grid as text: `scale 0.0235, zero point 12`."""
+    """Return what identifies a grid as text: `scale 0.0235, zero point 12`; of many scales, the least and the greatest."""
     return ", ".join(
-        f"{name.replace('_', ' ')} {value:.6g}"
-        if isinstance(value, float)
-        else f"{name.replace('_', ' ')} {value}"
-        for name, value in numbers.items()
+        f"{name.replace('_', ' ')} {_value_text(value)}" for name, value in numbers.items()
     )
+
+
+def _value_text(value: Any) -> str:
+    if isinstance(value, list) and value:
+        return f"{min(value):.6g} to {max(value):.6g} by channel"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _grid_document(tensor: Tensor) -> dict[str, Any]:

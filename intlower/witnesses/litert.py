@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from intlower.backends.export.tflite import FILE_NAME, export_tflite
+from intlower.backends.export.tflite.network import TO_NCHW, TO_NHWC
 from intlower.compiler.errors import IntlowerError
 from intlower.compiler.program import IntegerProgram
-
-Codes = Mapping[str, NDArray[Any]]
-Run = Callable[[Codes], Codes]
-
-_TO_NHWC, _TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
+from intlower.witnesses.witness import Codes, Run, Variant, Witness
 
 
 def open_litert(program: IntegerProgram, every_tensor: bool, *, reference: bool = True) -> Run:
@@ -66,8 +62,24 @@ def open_litert(program: IntegerProgram, every_tensor: bool, *, reference: bool 
 
 
 def _stored(array: NDArray[Any]) -> NDArray[Any]:
-    return np.ascontiguousarray(array.transpose(_TO_NHWC)) if array.ndim == 4 else array
+    return np.ascontiguousarray(array.transpose(TO_NHWC)) if array.ndim == 4 else array
 
 
 def _restored(array: NDArray[Any]) -> NDArray[Any]:
-    return np.ascontiguousarray(array.transpose(_TO_NCHW)) if array.ndim == 4 else array
+    return np.ascontiguousarray(array.transpose(TO_NCHW)) if array.ndim == 4 else array
+
+
+def _open_xnnpack(program: IntegerProgram, every_tensor: bool) -> Run:
+    return open_litert(program, every_tensor, reference=False)
+
+
+WITNESS = Witness(
+    name="litert",
+    meaning="the exported .tflite file in LiteRT, by its reference kernels and by XNNPACK",
+    modules=("ai_edge_litert",),
+    install="pip install 'intlower[litert]'",
+    variants=(
+        Variant(name="litert", open=open_litert),
+        Variant(name="litert-xnnpack", open=_open_xnnpack),
+    ),
+)

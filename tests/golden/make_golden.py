@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from intlower.compiler.crosscheck import random_inputs
 from intlower.compiler.discovery import load_target, target_names
+from intlower.compiler.grids import Grid
 from intlower.compiler.pipeline import compile_model
 from intlower.compiler.program import IntegerProgram
 from intlower.data_files import write_npz
@@ -142,16 +143,28 @@ def golden_program(target: str) -> IntegerProgram:
 
 
 def midpoints(program: IntegerProgram, name: str) -> NDArray[np.float32]:
-    """Return two samples of real numbers of an input: midpoints between codes, the ends, and past them."""
+    """Return two samples of real numbers of an input: midpoints between levels, the ends, and past them."""
     tensor = program.tensors[name]
-    low, high = tensor.grid.limits
     shape = (2, *(size for size in tensor.shape[1:] if size is not None))
-    count = int(np.prod(shape))
-    codes = np.linspace(low, high - 1, count).round().astype(tensor.grid.dtype)
-    both = np.stack([tensor.grid.dequantize(codes), tensor.grid.dequantize(codes + 1)])
-    reals = both.mean(axis=0, dtype=np.float64).astype(np.float32)
-    reals[:4] = (both.min(), both.max(), -1e30, 1e30)
+    levels = grid_levels(tensor.grid)
+    places = np.linspace(0, len(levels) - 2, int(np.prod(shape))).round().astype(int)
+    both = levels[places] / 2 + levels[places + 1] / 2
+    reals = both.astype(np.float32)
+    reals[:4] = (levels[0], levels[-1], -1e30, 1e30)
     return reals.reshape(shape)
+
+
+def grid_levels(grid: Grid) -> NDArray[np.float64]:
+    """Return the numbers of a grid in order; of 32-bit codes, some of them that follow one another."""
+    if grid.dtype.itemsize > 2:
+        codes = np.arange(-(1 << 15), 1 << 15).astype(grid.dtype)
+    else:
+        bits = np.arange(1 << (8 * grid.dtype.itemsize))
+        codes = bits.astype(f"u{grid.dtype.itemsize}").view(grid.dtype)
+    with np.errstate(invalid="ignore"):
+        levels = np.unique(grid.dequantize(codes).astype(np.float64))
+    low, high = grid.real_limits
+    return levels[(levels >= low) & (levels <= high) & np.isfinite(levels)]
 
 
 def golden_arrays(target: str) -> dict[str, NDArray[Any]]:
@@ -180,7 +193,7 @@ def main(names: Sequence[str]) -> None:
     """Write the files of the named targets, or of every installed one."""
     for name in names or target_names():
         path = golden_path(name)
-        write_npz(path, golden_arrays(name))
+        write_npz(path, golden_arrays(name), compress=True)
         print(f"{path.name}: {path.stat().st_size:_} bytes")
 
 

@@ -298,3 +298,31 @@ def test_every_command_and_option_has_a_help_text(cli: Any) -> None:
 def test_no_command_shows_the_help(cli: Any) -> None:
     assert cli().out == cli("--help").out
     assert cli("--version").out.startswith("intlower, version ")
+
+
+def test_verify_counts_where_another_arithmetic_differs(cli: Any, artifact: Path) -> None:
+    options = ("--against", "reference,onnxruntime-qdq", "--samples", cli.data, "--count", 5)
+    run = cli("verify", artifact, *options, "--bisect", "--json")
+    assert run.code == 0
+    document = run.document
+    names = ["reference", "onnxruntime-qdq", "onnxruntime-qdq-unoptimized"]
+    assert list(document) == names
+    for name in names[1:]:
+        assert document[name]["compared"] == 5 * 10
+        assert document[name]["mismatches"] <= 5 * 10
+        assert document[name]["max_difference"] < 10
+        assert document[name]["top1_agreement"] >= 0.8
+        assert set(document[name]["top1"]) == {"program", "witness"}
+    shown = cli("verify", artifact, *options).out
+    assert "another arithmetic" in shown
+    assert "top-1" in shown
+
+
+def test_verify_lists_what_to_compare_with_and_how_to_install_it(cli: Any) -> None:
+    document = cli("verify", "--list", "--json").document
+    assert document["proofs"] == ["onnxruntime", "reference"]
+    listed = {entry["name"]: entry for entry in document["witnesses"]}
+    assert listed["onnxruntime-qdq"]["installed"] is True
+    assert all(entry["install"].startswith("pip install ") for entry in listed.values())
+    assert all(name in cli("verify", "--list").out for name in listed)
+    assert "give an artifact, or --list" in cli.refuse("verify")

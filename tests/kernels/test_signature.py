@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from half_programs import RULES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,7 +12,12 @@ from intlower.kernels.signature import OPERATORS, ElementType, KernelKey, Requan
 def keys(draw: st.DrawFn) -> KernelKey:
     operator = draw(st.sampled_from(sorted(OPERATORS)))
     schema = OPERATORS[operator]
-    elements = st.sampled_from(list(ElementType))
+    admitted = [
+        element
+        for element in ElementType
+        if element is not ElementType.FLOAT16 or schema.half or schema.moves_floats
+    ]
+    elements = st.sampled_from(admitted)
     activation = draw(elements)
     return KernelKey(
         operator=operator,
@@ -20,6 +26,7 @@ def keys(draw: st.DrawFn) -> KernelKey:
         per_channel=schema.weighted and draw(st.booleans()),
         output=draw(elements) if schema.requantized or schema.converts else activation,
         requantize=draw(st.sampled_from(list(Requantize))) if schema.requantized else None,
+        half=draw(st.sampled_from(RULES)) if schema.half else None,
         variant=draw(st.sampled_from(["", "portable", "avx2", "avx512vnni"])),
     )
 

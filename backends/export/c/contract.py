@@ -7,7 +7,7 @@ import textwrap
 
 from intlower.backends.export.c.elements import count_of
 from intlower.backends.export.c.writer import ModelWriter
-from intlower.compiler.grids import uniform
+from intlower.compiler.grids import UniformGrid
 from intlower.compiler.program import Tensor
 from intlower.kernels.numerics import Rounding
 
@@ -50,7 +50,8 @@ def write_readme(writer: ModelWriter, project: str) -> str:
         ),
         *(
             _tensor(writer, program.tensors[name], "Output")
-            + "\n  real = scale * (code - zero point)"
+            + "\n"
+            + _dequantize(program.tensors[name])
             for name in program.outputs
         ),
         *(
@@ -87,22 +88,43 @@ def _commands(project: str) -> str:
 
 
 def _tensor(writer: ModelWriter, tensor: Tensor, role: str) -> str:
-    grid = uniform(tensor.grid, tensor.name)
-    scales = " ".join(map(str, grid.scale.array.reshape(-1)))
-    axis = "" if grid.axis is None else f", one for each index of the model's axis {grid.axis}"
-    return (
-        f"{role} {writer.tensor(tensor.name)}\n"
-        f"  name in the model    {json.dumps(tensor.name)}\n"
-        f"  shape                {list(writer.layout(tensor.name))}\n"
-        f"  type                 {grid.element.dtype_name}, codes {grid.minimum} to {grid.maximum}\n"
-        f"  scale                {scales}{axis}\n"
-        f"  zero point           {grid.zero_point}"
-    )
+    grid = tensor.grid
+    lines = [
+        f"{role} {writer.tensor(tensor.name)}",
+        f"  name in the model    {json.dumps(tensor.name)}",
+        f"  shape                {list(writer.layout(tensor.name))}",
+    ]
+    if isinstance(grid, UniformGrid):
+        scales = " ".join(map(str, grid.scale.array.reshape(-1)))
+        axis = (
+            "" if grid.axis is None else f", one for each index of the model's axis {grid.axis}"
+        )
+        lines += [
+            f"  type                 {grid.element.dtype_name}, codes {grid.minimum} to {grid.maximum}",
+            f"  scale                {scales}{axis}",
+            f"  zero point           {grid.zero_point}",
+        ]
+    else:
+        lines += [f"  type                 {grid.element.dtype_name}, {grid.kind}"]
+        lines += [f"  {name:<20} {value}" for name, value in grid.numbers().items()]
+    return "\n".join(lines)
 
 
 def _quantize(tensor: Tensor) -> str:
-    grid = uniform(tensor.grid, tensor.name)
+    grid = tensor.grid
+    if isinstance(grid, UniformGrid):
+        return (
+            f"  code = clamp(round(real / scale) + zero point, {grid.minimum}, {grid.maximum}),\n"
+            f"  rounded {_TIES[grid.rounding]}, the quotient in float32; real as the float model takes it"
+        )
+    return "  code = the nearest level's, by the logarithm; about zero, by the distance"
+
+
+def _dequantize(tensor: Tensor) -> str:
+    if isinstance(tensor.grid, UniformGrid):
+        return "  real = scale * (code - zero point)"
+    # The layout of logarithmic codes is `intlower.kernels.numerics_log`'s.
     return (
-        f"  code = clamp(round(real / scale) + zero point, {grid.minimum}, {grid.maximum}),\n"
-        f"  rounded {_TIES[grid.rounding]}, the quotient in float32; real as the float model takes it"
+        "  real = 2**((k + z) / steps_per_octave), k the bits under the sign bit; negative where the\n"
+        "  sign bit is set, and 0 where it is set alone"
     )

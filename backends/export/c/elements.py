@@ -19,6 +19,7 @@ _C_TYPES = {
     ElementType.UINT8: "uint8_t",
     ElementType.INT16: "int16_t",
     ElementType.UINT16: "uint16_t",
+    ElementType.INT32: "int32_t",
 }
 
 

@@ -6,13 +6,23 @@ from collections.abc import Callable
 
 from intlower.backends.export.c.elements import no_c_form
 from intlower.backends.export.c.elementwise import emit_add, emit_requantize, emit_softmax
+from intlower.backends.export.c.fixed_point import emit_softmax_fixed
+from intlower.backends.export.c.logarithmic import (
+    emit_linear_add,
+    emit_linear_average_pool,
+    emit_linear_clamp,
+    emit_log_conv2d,
+    emit_log_decode,
+    emit_log_encode,
+    emit_log_gemm,
+)
 from intlower.backends.export.c.movement import (
     emit_concat,
     emit_pad,
     emit_reshape,
     emit_slice,
 )
-from intlower.backends.export.c.pooling import emit_average_pool, emit_max_pool
+from intlower.backends.export.c.pooling import emit_average_pool, emit_max_pool, emit_mean_pool
 from intlower.backends.export.c.products import emit_conv2d, emit_gemm
 from intlower.backends.export.c.writer import ModelWriter
 from intlower.compiler.program import Instruction
@@ -30,6 +40,15 @@ EMITTERS: dict[str, Callable[[ModelWriter, Instruction], None]] = {
     "slice": emit_slice,
     "reshape": emit_reshape,
     "softmax": emit_softmax,
+    "mean_pool": emit_mean_pool,
+    "softmax_fixed": emit_softmax_fixed,
+    "log_conv2d": emit_log_conv2d,
+    "log_gemm": emit_log_gemm,
+    "log_encode": emit_log_encode,
+    "log_decode": emit_log_decode,
+    "linear_add": emit_linear_add,
+    "linear_average_pool": emit_linear_average_pool,
+    "linear_clamp": emit_linear_clamp,
 }
 
 

@@ -12,7 +12,7 @@ from intlower.backends.export.c.writer import ModelWriter, shift_codes
 from intlower.compiler.planning.columns import number, numbers
 from intlower.compiler.program import Instruction
 
-_WINDOW = Piece(
+WINDOW = Piece(
     name="il_window",
     text="""\
 /* windows over an image [height, width, channels] */
@@ -111,6 +111,61 @@ static void $name(const $x *x, $x *restrict y, const il_window *p)
     }
 }
 """)
+_MEAN_POOL = Template("""\
+/* the mean code of each window, ties away from code 0; padding is neither summed nor counted */
+static void $name(const $x *x, $x *y, const il_window *p, int32_t minimum, int32_t maximum)
+{
+    int32_t i, j, c, u, v;
+    for (i = 0; i < p->output_height; ++i) {
+        for (j = 0; j < p->output_width; ++j) {
+            for (c = 0; c < p->channels; ++c) {
+                int32_t sum = 0;
+                int32_t count = 0;
+                int32_t mean;
+                for (u = 0; u < p->kernel_height; ++u) {
+                    const int32_t row = i * p->stride_y + u - p->pad_top;
+                    if (row < 0 || row >= p->height) {
+                        continue;
+                    }
+                    for (v = 0; v < p->kernel_width; ++v) {
+                        const int32_t column = j * p->stride_x + v - p->pad_left;
+                        if (column >= 0 && column < p->width) {
+                            sum += x[(row * p->width + column) * p->channels + c];
+                            ++count;
+                        }
+                    }
+                }
+                mean = sum > 0 ? (sum + count / 2) / count : -((count / 2 - sum) / count);
+                *y++ = ($x)il_clamp(mean, minimum, maximum);
+            }
+        }
+    }
+}
+""")
+
+
+def emit_mean_pool(writer: ModelWriter, instruction: Instruction) -> None:
+    """Write a mean of codes."""
+    element, attributes = instruction.kernel.activation, instruction.attributes
+    kernel = numbers(attributes["kernel_shape"])
+    reach = max(abs(limit) for limit in element.limits)
+    require_int32(instruction, kernel[0] * kernel[1] * (reach + 1))  # half the count on top
+    name = f"il_mean_pool_{element.value}"
+    window = write_window(writer, instruction, (1, 1))
+    writer.call(
+        Piece(
+            name=name,
+            text=_MEAN_POOL.substitute(name=name, x=c_type(element)),
+            needs=(WINDOW, CLAMP),
+        ),
+        [
+            writer.tensor(instruction.inputs[0]),
+            writer.tensor(instruction.output),
+            f"&{window}",
+            number(attributes["minimum"]),
+            number(attributes["maximum"]),
+        ],
+    )
 
 
 def emit_average_pool(writer: ModelWriter, instruction: Instruction) -> None:
@@ -131,7 +186,7 @@ def emit_average_pool(writer: ModelWriter, instruction: Instruction) -> None:
         name=name, x=c_type(key.activation), y=c_type(key.output), scale=rule.scale.name
     )
     multiplier = constants["multiplier"].array
-    window = _window(writer, instruction, (1, 1))
+    window = write_window(writer, instruction, (1, 1))
     mean = writer.structure(
         "channels",
         _MEAN,
@@ -149,7 +204,7 @@ def emit_average_pool(writer: ModelWriter, instruction: Instruction) -> None:
         },
     )
     writer.call(
-        Piece(name=name, text=text, needs=(_WINDOW, _MEAN, rule.scale, CLAMP)),
+        Piece(name=name, text=text, needs=(WINDOW, _MEAN, rule.scale, CLAMP)),
         [
             writer.tensor(instruction.inputs[0]),
             writer.tensor(instruction.output),
@@ -167,9 +222,9 @@ def emit_max_pool(writer: ModelWriter, instruction: Instruction) -> None:
         name=name, x=c_type(element), least=c_integer(element.limits[0])
     )
     dilations = numbers(instruction.attributes["dilations"])
-    window = _window(writer, instruction, (dilations[0], dilations[1]))
+    window = write_window(writer, instruction, (dilations[0], dilations[1]))
     writer.call(
-        Piece(name=name, text=text, needs=(_WINDOW,)),
+        Piece(name=name, text=text, needs=(WINDOW,)),
         [
             writer.tensor(instruction.inputs[0]),
             writer.tensor(instruction.output),
@@ -178,7 +233,10 @@ def emit_max_pool(writer: ModelWriter, instruction: Instruction) -> None:
     )
 
 
-def _window(writer: ModelWriter, instruction: Instruction, dilations: tuple[int, int]) -> str:
+def write_window(
+    writer: ModelWriter, instruction: Instruction, dilations: tuple[int, int]
+) -> str:
+    """Define the structure of a pooling's windows; return its identifier."""
     channels, height, width = writer.image(instruction, instruction.inputs[0])
     _, output_height, output_width = writer.image(instruction, instruction.output)
     kernel, strides, pads = (
@@ -186,7 +244,7 @@ def _window(writer: ModelWriter, instruction: Instruction, dilations: tuple[int,
     )
     return writer.structure(
         "shape",
-        _WINDOW,
+        WINDOW,
         instruction,
         {
             "height": height,

@@ -82,7 +82,7 @@ def product_form(instruction: Instruction) -> ProductForm:
 
 def scratch_numbers(instruction: Instruction) -> tuple[int, int] | None:
     """Return (bytes of a number, count) of the scratch memory that an instruction takes; None where it takes none."""
-    if instruction.kernel.weight is None:
+    if instruction.kernel.weight is None or not instruction.kernel.schema.requantized:
         return None
     form = product_form(instruction)
     # Two patches: two output pixels are computed together.

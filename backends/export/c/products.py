@@ -33,58 +33,66 @@ from intlower.compiler.program import Instruction
 
 def emit_conv2d(writer: ModelWriter, instruction: Instruction) -> None:
     """Write a convolution; one that keeps channels apart has a loop of its own."""
-    attributes = instruction.attributes
-    strides, dilations, pads = (
-        numbers(attributes[key]) for key in ("strides", "dilations", "pads")
-    )
-    _emit(
-        writer,
-        instruction,
-        writer.image(instruction, instruction.inputs[0]),
-        writer.image(instruction, instruction.output),
-        {
-            "stride_y": strides[0],
-            "stride_x": strides[1],
-            "dilation_y": dilations[0],
-            "dilation_x": dilations[1],
-            "pad_top": pads[0],
-            "pad_left": pads[1],
-            "groups": number(attributes["groups"]),
-        },
-    )
+    _emit(writer, instruction, conv2d_window(writer, instruction))
 
 
 def emit_gemm(writer: ModelWriter, instruction: Instruction) -> None:
     """Write a matrix product: a convolution of an image of one pixel."""
+    _emit(writer, instruction, gemm_window(instruction))
+
+
+def conv2d_window(writer: ModelWriter, instruction: Instruction) -> dict[str, int]:
+    """Return the geometry of a convolution, as members of a C structure."""
+    attributes = instruction.attributes
+    strides, dilations, pads = (
+        numbers(attributes[key]) for key in ("strides", "dilations", "pads")
+    )
+    return {
+        **_images(
+            writer.image(instruction, instruction.inputs[0]),
+            writer.image(instruction, instruction.output),
+            instruction.constants["weights"].array.shape[2:],
+        ),
+        "stride_y": strides[0],
+        "stride_x": strides[1],
+        "dilation_y": dilations[0],
+        "dilation_x": dilations[1],
+        "pad_top": pads[0],
+        "pad_left": pads[1],
+        "groups": number(attributes["groups"]),
+    }
+
+
+def gemm_window(instruction: Instruction) -> dict[str, int]:
+    """Return the geometry of a matrix product as a convolution of an image of one pixel."""
     outputs, inputs = instruction.constants["weights"].array.shape
     ones = ("stride_y", "stride_x", "dilation_y", "dilation_x", "groups")
-    window = {**dict.fromkeys(ones, 1), "pad_top": 0, "pad_left": 0}
-    _emit(writer, instruction, (inputs, 1, 1), (outputs, 1, 1), window)
+    images = _images((inputs, 1, 1), (outputs, 1, 1), (1, 1))
+    return {**images, **dict.fromkeys(ones, 1), "pad_top": 0, "pad_left": 0}
 
 
-def _emit(
-    writer: ModelWriter,
-    instruction: Instruction,
-    image: tuple[int, int, int],
-    output_image: tuple[int, int, int],
-    window: dict[str, int],
-) -> None:
+def _images(
+    image: tuple[int, int, int], output_image: tuple[int, int, int], kernel: tuple[int, ...]
+) -> dict[str, int]:
+    names = ("channels", "height", "width", "outputs", "output_height", "output_width")
+    return {
+        **dict(zip(names, (*image, *output_image), strict=True)),
+        "kernel_height": kernel[0],
+        "kernel_width": kernel[1],
+    }
+
+
+def _emit(writer: ModelWriter, instruction: Instruction, window: dict[str, int]) -> None:
     """Write the arrays of a product and its call."""
-    key, attributes = instruction.kernel, instruction.attributes
+    key = instruction.kernel
     assert key.weight is not None  # the schema of weighted kernels proves it
     form = product_form(instruction)
     weights = images_weights(instruction)
+    zero_points = ("input_zero_point", "weight_zero_point", "output_zero_point")
     fields = {
-        **dict(zip(("channels", "height", "width"), image, strict=True)),
-        **dict(zip(("outputs", "output_height", "output_width"), output_image, strict=True)),
-        "kernel_height": weights.shape[2],
-        "kernel_width": weights.shape[3],
         **window,
         "patch": form.patch,
-        **{
-            name: number(attributes[name])
-            for name in ("input_zero_point", "weight_zero_point", "output_zero_point")
-        },
+        **{name: number(instruction.attributes[name]) for name in zero_points},
     }
     kernel, channels = _kernel(instruction, form)
     arguments = [

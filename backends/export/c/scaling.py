@@ -13,7 +13,7 @@ from string import Template
 
 from intlower.backends.export.c.pieces import Piece
 
-_SHIFT_FLOOR = Piece(
+SHIFT_FLOOR = Piece(
     name="il_shift_floor",
     text="""\
 /* equation (1): floor(x / 2**n); n in [0, 62] */
@@ -32,7 +32,7 @@ static int64_t il_shift_half_up(int64_t x, int32_t n)
     return il_shift_floor(x + (((int64_t)1 << n) >> 1), n);
 }
 """,
-    needs=(_SHIFT_FLOOR,),
+    needs=(SHIFT_FLOOR,),
 )
 SHIFT_HALF_AWAY = Piece(
     name="il_shift_half_away",
@@ -43,7 +43,7 @@ static int64_t il_shift_half_away(int64_t x, int32_t n)
     return il_shift_floor(x + (((int64_t)1 << n) >> 1) - (x < 0 && n > 0), n);
 }
 """,
-    needs=(_SHIFT_FLOOR,),
+    needs=(SHIFT_FLOOR,),
 )
 SHIFT_HALF_EVEN = Piece(
     name="il_shift_half_even",
@@ -55,7 +55,7 @@ static int64_t il_shift_half_even(int64_t x, int32_t n)
     return il_shift_floor(x + (((int64_t)1 << n) >> 1) - even, n);
 }
 """,
-    needs=(_SHIFT_FLOOR,),
+    needs=(SHIFT_FLOOR,),
 )
 CLAMP = Piece(
     name="il_clamp",

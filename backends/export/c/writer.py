@@ -19,7 +19,7 @@ from intlower.backends.export.c.literals import c_array, c_integer
 from intlower.backends.export.c.memory import Memory, plan_memory
 from intlower.backends.export.c.names import identifier_parts, in_comment
 from intlower.backends.export.c.pieces import Piece
-from intlower.compiler.grids import uniform
+from intlower.compiler.grids import UniformGrid
 from intlower.compiler.planning.layout import inner_strides
 from intlower.compiler.program import Instruction, IntegerProgram, Tensor
 from intlower.kernels.signature import ElementType
@@ -83,16 +83,17 @@ class ModelWriter:
 
     def describe(self, tensor: Tensor) -> str:
         """Return a tensor's name, shape and grid, for a comment."""
-        grid = uniform(tensor.grid, tensor.name)
-        scales = ", ".join(
-            f"{scale:.9g}" for scale in grid.scale.array.reshape(-1)[:4].tolist()
-        )
-        many = ", ..." if grid.scale.array.size > 4 else ""
+        grid = tensor.grid
         shape = list(self.layout(tensor.name))
-        return (
-            f"{in_comment(tensor.name)}: {grid.element.dtype_name} {shape}, "
-            f"scale {scales}{many}, zero point {grid.zero_point}"
-        )
+        if isinstance(grid, UniformGrid):
+            scales = ", ".join(
+                f"{scale:.9g}" for scale in grid.scale.array.reshape(-1)[:4].tolist()
+            )
+            many = ", ..." if grid.scale.array.size > 4 else ""
+            numbers = f"scale {scales}{many}, zero point {grid.zero_point}"
+        else:
+            numbers = ", ".join([grid.kind, *(f"{k} {v}" for k, v in grid.numbers().items())])
+        return f"{in_comment(tensor.name)}: {grid.element.dtype_name} {shape}, {numbers}"
 
     def layout(self, name: str) -> tuple[int, ...]:
         """Return the shape of one sample as it lies in memory, last dimension fastest."""

@@ -1,10 +1,10 @@
-"""`tflite`: a program for `litert` as a complete .tflite file."""
+"""`tflite`: a program with TFLite's arithmetic as a complete .tflite file."""
 
 from __future__ import annotations
 
+from intlower.backends.export.tflite.arithmetic import require_arithmetic
 from intlower.backends.export.tflite.network import Network
 from intlower.backends.export.tflite.operators import write_instruction
-from intlower.compiler.errors import ExportError
 from intlower.compiler.program import IntegerProgram
 
 FILE_NAME = "model.tflite"
@@ -18,15 +18,11 @@ def export_tflite(program: IntegerProgram) -> dict[str, bytes]:
     are also those of the signature `serving_default`. Steps that the program leaves to the host are not in the file.
 
     Raises:
-        ExportError: the program has another target's arithmetic, or TFLite cannot express an instruction; it is named.
+        ExportError: an instruction has other arithmetic than TFLite's, or TFLite cannot express it; it is named.
     """
-    if program.target.partition(":")[0] != "litert":
-        raise ExportError(
-            f"tflite: the program has the arithmetic of {program.target!r}, and the format that of 'litert'",
-            "compile the model with --target litert",
-        )
     network = Network(program)
     for instruction in program.instructions:
+        require_arithmetic(network, instruction)
         write_instruction(network, instruction)
     data = network.writer.encode(
         program.inputs, program.outputs, f"intlower, target {program.target}"

@@ -59,12 +59,6 @@ def _parameters(network: Network, instruction: Instruction, axes: tuple[int, ...
         uniform(instruction.weight_grid, instruction.name) if instruction.weight_grid else None
     )
     assert grid is not None  # the operator is weighted
-    if grid.element is not ElementType.INT8 or grid.zero_point != 0:
-        raise refuse(
-            instruction.name,
-            f"has {grid.element.dtype_name} weights with zero point {grid.zero_point}",
-            "TFLite's are int8 with zero point 0: compile for 'litert'",
-        )
     weights = instruction.constants["weights"].array
     weights = weights.reshape(*weights.shape, *(1,) * (4 - weights.ndim)).transpose(axes)
     scale = np.atleast_1d(grid.scale.array)

@@ -18,6 +18,7 @@ from intlower.compiler.calibration.methods.percentile import (
     magnitude_percentile,
     weighted_tails,
 )
+from intlower.compiler.calibration.methods.positions import min_mse_position
 from intlower.compiler.calibration.methods.sample import Sample, WeightedNumbers
 from intlower.compiler.calibration.methods.tf import Density, enhanced_range, tf_range
 
@@ -28,7 +29,7 @@ class Method(enum.Enum):
     MIN_MAX: the least and the greatest. PERCENTILE: all but 0.01 % at each end. PERCENTILE_ABS: all but the 0.01 % greatest
     magnitudes, as TensorRT's tools. MSE: the threshold with the least squared error. ENTROPY: TensorRT's, the threshold in
     the middle of a bin; ENTROPY_EDGE: at its edge, as TensorRT's tools. TF: min-max of at least 0.01, as SNPE; TF_ENHANCED:
-    SNPE's other. IFMR: Ascend's.
+    SNPE's other. IFMR: Ascend's. DIFFS: Vitis-AI's, what the power-of-two grid with the least squared error covers.
     """
 
     MIN_MAX = "min-max"
@@ -40,6 +41,7 @@ class Method(enum.Enum):
     TF = "tf"
     TF_ENHANCED = "tf-enhanced"
     IFMR = "ifmr"
+    DIFFS = "diffs"
 
 
 # What a rule looks at beside the extremes.
@@ -84,7 +86,7 @@ def nothing_seen(method: Method) -> Summary:
             detail = Magnitudes()
         case Method.TF_ENHANCED:
             detail = Density()
-        case Method.IFMR:
+        case Method.IFMR | Method.DIFFS:
             detail = Sample()
         case Method.MIN_MAX | Method.TF | Method.PERCENTILE:
             pass
@@ -118,6 +120,10 @@ def limits(method: Method, summary: Summary, form: GridForm) -> tuple[float, flo
             return ifmr_range(detail, min(low, 0.0), max(high, 0.0), form)
         case Method.IFMR, Sample():
             return ifmr_range(detail.numbers, *search_ends(detail), form)
+        case Method.DIFFS, WeightedNumbers():
+            return _covered(detail, low, high, form)
+        case Method.DIFFS, Sample():
+            return _covered(detail.numbers, low, high, form)
         case _, Magnitudes():
             return _within_threshold(method, detail, low, high, form)
         case _:
@@ -140,3 +146,11 @@ def _within_threshold(
             raise ValueError(f"{method.value} takes no histogram of magnitudes")
     # A threshold of 0 clips everything: the first bin holds all but a few numbers.
     return within(low, high, threshold) if threshold > 0 else (low, high)
+
+
+def _covered(
+    numbers: WeightedNumbers, low: float, high: float, form: GridForm
+) -> tuple[float, float]:
+    """Return what the grid of the least squared error covers: laying a power-of-two grid over it gives that one again."""
+    position = min_mse_position(numbers, bits=form.bits)
+    return within(low, high, form.positive_steps * 2.0**-position)

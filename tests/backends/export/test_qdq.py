@@ -204,6 +204,28 @@ def test_a_clamp_that_differs_between_channels_is_kept(tmp_path: Path) -> None:
             assert actual[:, channel].max() <= 4 * channel + 10
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_float_biases_are_the_reals_of_the_codes(target: str, tmp_path: Path) -> None:
+    program, samples = small_program("residual_block", target, tmp_path)
+    expected = run(to_qdq(program), samples, optimize=False)
+    actual = run(to_qdq(program, float_bias=True), samples, optimize=False)
+    for name, reals in expected.items():  # the same reals, rounded to float32 at other places
+        step = float(program.tensors[name].grid.scale.array)
+        assert np.abs(actual[name] - reals).max() <= step * 1.001
+
+
+def test_every_tensor_can_be_an_output(tmp_path: Path) -> None:
+    program, samples = small_program("residual_block", "snpe", tmp_path)
+    codes = quantize_inputs(program, samples)
+    results = run(to_qdq(program, integer_edges=True, every_tensor=True), codes)
+    assert list(results) == [instruction.output for instruction in program.instructions]
+    for name, array in results.items():
+        assert array.dtype == program.tensors[name].grid.dtype
+    alone = run(to_qdq(program, integer_edges=True), codes)
+    for name in program.outputs:
+        assert np.abs(results[name].astype(np.int64) - alone[name]).max() <= 1
+
+
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(program=strategies.programs(), integer_edges=st.booleans(), unsigned=st.booleans())
 def test_every_program_has_a_valid_model(

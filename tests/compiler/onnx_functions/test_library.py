@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 import onnx
 import pytest
+from half_programs import RULES
 from hypothesis import given, settings
 from log_programs import LOG_OPERATORS
 from onnx import TensorProto, inliner, shape_inference
-from strategies import instructions
+from strategies import INTEGER_OPERATORS, instructions
 
 from intlower.compiler.artifact import to_model
 from intlower.compiler.errors import ArtifactError
@@ -43,11 +44,35 @@ LOG_KERNELS = {
 }
 
 
+# What a half-precision operator reads and writes, where that is not float16.
+HALF_TYPES = {
+    "half_dequantize": (ElementType.INT32, ElementType.FLOAT16),
+    "half_quantize": (ElementType.FLOAT16, ElementType.INT8),
+}
+
+
+def half_kernels(operator: str) -> Iterator[KernelKey]:
+    """A half-precision operator under every rule."""
+    f16 = ElementType.FLOAT16
+    activation, output = HALF_TYPES.get(operator, (f16, f16))
+    for rule in RULES:
+        yield KernelKey(
+            operator=operator,
+            activation=activation,
+            weight=f16 if OPERATORS[operator].weighted else None,
+            output=output,
+            half=rule,
+        )
+
+
 def kernels() -> Iterator[KernelKey]:
     """Every kernel on 8- and 16-bit codes."""
     for operator, schema in OPERATORS.items():
         if operator in LOG_OPERATORS:
             yield from LOG_KERNELS[operator]
+            continue
+        if schema.half:
+            yield from half_kernels(operator)
             continue
         weights = NARROW if schema.weighted else [None]
         rules: list[Requantize | None] = list(Requantize) if schema.requantized else [None]
@@ -102,7 +127,7 @@ def test_products_of_32_bit_codes_are_refused(name: str) -> None:
         function_for(KernelKey.parse(name), 1)
 
 
-@pytest.mark.parametrize("operator", sorted(OPERATORS))
+@pytest.mark.parametrize("operator", INTEGER_OPERATORS)
 def test_models_are_valid_and_every_tensor_in_them_is_an_integer(operator: str) -> None:
     @settings(deadline=None, max_examples=4, database=None)
     @given(program=instructions(operator, elements=NARROW))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_programs import ORIGIN, grid
-from strategies import codes_for, instructions, programs
+from strategies import INTEGER_OPERATORS, codes_for, instructions, programs
 
 from intlower.compiler.constant import Constant
 from intlower.compiler.crosscheck import run_onnxruntime
@@ -26,7 +26,7 @@ INT8, UINT8, INT16, UINT16 = (
     ElementType.UINT16,
 )
 REQUANTIZED = sorted(name for name, schema in OPERATORS.items() if schema.requantized)
-MOVING = sorted(set(OPERATORS) - set(REQUANTIZED))
+MOVING = sorted(set(INTEGER_OPERATORS) - set(REQUANTIZED))
 
 
 def assert_same(program: IntegerProgram, codes: dict[str, np.ndarray], optimize: bool) -> None:
@@ -66,7 +66,7 @@ def test_operators_that_keep_the_codes_8_bit(operator: str) -> None:
     check(instructions(operator), 12)
 
 
-@pytest.mark.parametrize("operator", sorted(OPERATORS))
+@pytest.mark.parametrize("operator", INTEGER_OPERATORS)
 def test_operators_on_16_bit_codes(operator: str) -> None:
     check(instructions(operator, elements=(INT16, UINT16, INT8)), 8)
 

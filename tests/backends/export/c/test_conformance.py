@@ -14,6 +14,7 @@ from target_variants import TARGETS, variants
 from intlower.backends.export.c.elements import NoCForm
 from intlower.backends.export.c.emitters import EMITTERS
 from intlower.backends.export.c.project import export_c
+from intlower.backends.export.c.rules import RULES
 from intlower.backends.export.c.vectors import GoldenVectors
 from intlower.compiler.crosscheck import random_inputs
 from intlower.compiler.pipeline import compile_model
@@ -33,9 +34,13 @@ ALL: tuple[Make, ...] = (
 
 
 def covered(program: IntegerProgram) -> bool:
-    """Whether a program is of integers that the C export has operators for."""
-    return all(i.kernel.operator in EMITTERS for i in program.instructions) and not any(
-        tensor.grid.element is ElementType.FLOAT16 for tensor in program.tensors.values()
+    """Whether a program is of integers alone, with operators and rules that the C export has."""
+    elements = {tensor.grid.element for tensor in program.tensors.values()}
+    kernels = [instruction.kernel for instruction in program.instructions]
+    return (
+        ElementType.FLOAT16 not in elements
+        and all(kernel.operator in EMITTERS for kernel in kernels)
+        and all(kernel.requantize in (None, *RULES) for kernel in kernels)
     )
 
 
@@ -62,6 +67,7 @@ def test_every_target_and_option_gives_the_oracles_integers(tmp_path: Path) -> N
             assert not covered(program)
         else:
             bases.add(target.partition(":")[0])
-    assert {"ceva", "nart_arm", "nart_cuda", "sigmastar", "snpe", "tensorrt"} <= bases
+    expected = {"ceva", "nart_arm", "nart_cuda", "nnie", "sigmastar", "snpe", "tensorrt"}
+    assert expected <= bases
     found = differences(projects, tmp_path, ("-O0",))
     assert all(compared > 0 and different == 0 for compared, different in found.values())

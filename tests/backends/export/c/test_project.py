@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 import shutil
 import subprocess
@@ -11,13 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from c_compiler import differences, needs_compiler, sanitizing, write
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from shared_data import evalsets, model_path, needs_shared_data
 from small_programs import ORIGIN, classifier, grid, instruction
-from strategies import draw_codes, fans, instructions, programs
+from strategies import UNIFORM_OPERATORS, draw_codes, fans, instructions, programs
 
 import intlower
 from intlower.backends.export.c.elements import NoCForm
@@ -26,11 +28,14 @@ from intlower.backends.export.c.names import in_comment
 from intlower.backends.export.c.project import export_c
 from intlower.backends.export.c.rules import RULES
 from intlower.backends.export.c.vectors import GoldenVectors, golden_vectors
+from intlower.compiler.constant import Constant
+from intlower.compiler.grids import HalfGrid
 from intlower.compiler.program import IntegerProgram, Tensor
 from intlower.compiler.simulator import quantize_inputs, run_reference
 from intlower.kernels.signature import ElementType, Requantize
 
 ELEMENTS = (ElementType.INT8, ElementType.UINT8, ElementType.INT16, ElementType.UINT16)
+OPERATORS = sorted(set(UNIFORM_OPERATORS) & set(EMITTERS))
 SLICE_OF_ALL = {"starts": (0,), "ends": (2,), "axes": (1,), "steps": (1,)}
 
 # One example is a whole build, so a smaller one is not looked for: the failing project's name says its number.
@@ -67,7 +72,10 @@ def test_every_operator_and_rule_gives_the_oracles_integers(
     rule: Requantize, tmp_path: Path
 ) -> None:
     @few_builds(max_examples=1)
-    @given(st.tuples(*[fans(ELEMENTS, [rule])] * 2), st.integers(0, 2**32 - 99))
+    @given(
+        st.tuples(*[fans(ELEMENTS, [rule], operators=OPERATORS)] * 2),
+        st.integers(0, 2**32 - 99),
+    )
     def check(cases: tuple[IntegerProgram, ...], seed: int) -> None:
         assert differing(cases, tmp_path, seed) == {}
 
@@ -78,7 +86,7 @@ def test_every_operator_and_rule_gives_the_oracles_integers(
 def test_every_operator_by_itself_gives_the_oracles_integers(tmp_path: Path) -> None:
     @few_builds(max_examples=2)
     @given(
-        st.tuples(*(instructions(name, ELEMENTS) for name in sorted(EMITTERS))),
+        st.tuples(*(instructions(name, ELEMENTS) for name in OPERATORS)),
         st.integers(0, 2**32 - 99),
     )
     def check(cases: tuple[IntegerProgram, ...], seed: int) -> None:
@@ -90,11 +98,75 @@ def test_every_operator_by_itself_gives_the_oracles_integers(tmp_path: Path) -> 
 @needs_compiler
 def test_programs_of_many_instructions_give_the_oracles_integers(tmp_path: Path) -> None:
     @few_builds(max_examples=2)
-    @given(st.tuples(*[programs(ELEMENTS)] * 5), st.integers(0, 2**32 - 99))
+    @given(
+        st.tuples(*[programs(ELEMENTS, operators=OPERATORS)] * 5), st.integers(0, 2**32 - 99)
+    )
     def check(cases: tuple[IntegerProgram, ...], seed: int) -> None:
         assert differing(cases, tmp_path, seed) == {}
 
     check()
+
+
+def wide_program(operator: str, rule: Requantize, seed: int, groups: int = 1) -> IntegerProgram:
+    """Return one product of 16-bit codes and weights, many of them extreme, whose sums need 64 bits."""
+    generator = np.random.default_rng(seed)
+    int16 = ElementType.INT16
+    least, greatest = int16.limits
+    shape = (6, 6 // groups, 3, 3) if operator == "conv2d" else (5, 70)
+    weights = generator.choice([least, greatest, -3, 0, 11], shape)
+    outputs = shape[0]
+    scale = 1 << 14 if rule.power_of_two else 12345
+    constants = {
+        "weights": Constant.of(weights, np.int16),
+        "bias": Constant.of(generator.integers(-(1 << 41), 1 << 41, outputs), np.int64),
+        "multiplier": Constant.of(np.full(outputs, scale), np.int32),
+        "shift": Constant.of(generator.integers(30, 36, outputs), np.int32),
+        "minimum": Constant.of(np.full(outputs, least), np.int32),
+        "maximum": Constant.of(np.full(outputs, greatest), np.int32),
+    }
+    attributes: dict[str, Any] = {
+        "input_zero_point": int(generator.choice([least, 0, 7])),
+        "weight_zero_point": int(generator.choice([0, -5])),
+        "output_zero_point": 3,
+    }
+    if operator == "conv2d":
+        attributes |= {"strides": (1, 2), "dilations": (1, 1), "groups": groups}
+        attributes["pads"] = (1, 0, 0, 2)
+    shapes = ((6, 5, 7), (6, 4, 4)) if operator == "conv2d" else ((70,), (5,))
+    return IntegerProgram(
+        target="test",
+        inputs=("x",),
+        outputs=("y",),
+        tensors={
+            name: Tensor(name=name, shape=(None, *sizes), grid=grid(1.0, int16))
+            for name, sizes in zip(("x", "y"), shapes, strict=True)
+        },
+        instructions=(
+            instruction(
+                f"{operator}_s16_s16_s16__{rule.value}",
+                "product",
+                ("x",),
+                "y",
+                constants=constants,
+                weight_grid=grid(1.0, int16),
+                **attributes,
+            ),
+        ),
+        origin=ORIGIN,
+    )
+
+
+@needs_compiler
+def test_sums_of_64_bits_give_the_oracles_integers(tmp_path: Path) -> None:
+    rules = [Requantize.MUL31SINGLE, Requantize.POWERUP, Requantize.POWEREVEN]
+    kinds = [("conv2d", 1), ("conv2d", 2), ("conv2d", 6), ("gemm", 1)]
+    cases = [
+        wide_program(operator, rule, seed, groups)
+        for seed, (rule, (operator, groups)) in enumerate(itertools.product(rules, kinds))
+    ]
+    files = export_c(cases[0], vectors=by_the_oracle(cases[0], 0, 0))
+    assert "int64_t totals[4]" in files["model_kernels.h"].decode()
+    assert differing(cases, tmp_path, 1) == {}
 
 
 @needs_compiler
@@ -165,6 +237,15 @@ def test_names_of_any_kind_compile_and_are_told_in_comments(tmp_path: Path) -> N
     assert different == 0
 
 
+def test_constants_that_are_equal_for_all_channels_are_stored_once() -> None:
+    source = export_c(classifier(), vectors=by_the_oracle(classifier(), 0, 0))[
+        "model.c"
+    ].decode()
+    for name in ("multiplier", "minimum", "maximum"):
+        assert f"{name}_conv[1]" in source
+    assert "bias_conv[4]" in source
+
+
 def test_the_same_program_gives_the_same_bytes() -> None:
     vectors = by_the_oracle(classifier(), 0, 0)
     assert export_c(classifier(), vectors=vectors) == export_c(classifier(), vectors=vectors)
@@ -211,19 +292,17 @@ def test_what_has_no_c_form_is_refused_by_name(
 
 
 def test_codes_of_another_type_are_refused_by_name() -> None:
-    wide = ElementType.INT32
     program = IntegerProgram(
         target="test",
         inputs=("x",),
         outputs=("y",),
         tensors={
-            name: Tensor(name=name, shape=(None, 2), grid=grid(1.0, wide))
-            for name in ("x", "y")
+            name: Tensor(name=name, shape=(None, 2), grid=HalfGrid()) for name in ("x", "y")
         },
-        instructions=(instruction("slice_s32", "cut", ("x",), "y", **SLICE_OF_ALL),),
+        instructions=(instruction("slice_f16", "cut", ("x",), "y", **SLICE_OF_ALL),),
         origin=ORIGIN,
     )
-    with pytest.raises(NoCForm, match=r"'x'.*int32"):
+    with pytest.raises(NoCForm, match=r"'x'.*float16"):
         export_c(program)
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
+from intlower.compiler.calibration.methods.form import GridForm
 from intlower.compiler.calibration.methods.logarithmic import ClipRounding, clip_index, clip_of
 from intlower.compiler.calibration.methods.positions import (
     INPUT_SCOPE,
@@ -20,6 +21,9 @@ from intlower.compiler.calibration.methods.positions import (
     ristretto_fraction,
 )
 from intlower.compiler.calibration.methods.sample import WeightedNumbers
+from intlower.compiler.calibration.methods.select import Method, limits, nothing_seen
+from intlower.compiler.grids import UniformSpec
+from intlower.kernels.numerics import Rounding
 
 Numbers = arrays(np.float32, st.integers(1, 60), elements=st.floats(-1e3, 1e3, width=32))
 
@@ -99,3 +103,17 @@ def test_a_clip_on_the_grid_stays(index: int) -> None:
 
 def test_the_clip_of_nothing_is_finite() -> None:
     assert clip_of(clip_index(0.0)) == pytest.approx(2.0**-126)
+
+
+@given(seed=st.integers(0, 1 << 20), scale=st.integers(-5, 5), bits=st.sampled_from([8, 16]))
+def test_a_grid_over_the_range_of_diffs_has_the_position_of_diffs(
+    seed: int, scale: int, bits: int
+) -> None:
+    numbers = np.random.default_rng(seed).laplace(0.3, 1.0, 500) * 2.0**scale
+    summary = nothing_seen(Method.DIFFS).including(numbers)
+    low, high = limits(Method.DIFFS, summary, GridForm(bits=bits))
+    spec = UniformSpec(
+        bits=bits, signed=True, symmetric=True, rounding=Rounding.HALF_UP, power_of_two=True
+    )
+    position = min_mse_position(WeightedNumbers.equal(numbers), bits=bits)
+    assert spec.grid(low, high) == spec.at_position(position)
