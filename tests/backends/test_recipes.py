@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from intlower.backends.recipes import RECIPE_NAMES, uniform_recipe
+from intlower.backends.recipes import CONVOLUTION_PASSES, RECIPE_NAMES, uniform_recipe
 from intlower.backends.snpe import TARGET as SNPE_FAMILY
 from intlower.backends.tensorrt import TARGET as TENSORRT
 from intlower.backends.uniform import UniformTarget
@@ -24,17 +24,18 @@ TARGETS = (SNPE, TENSORRT)
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.spec.name)
 def test_none_only_cleans_up(target: UniformTarget) -> None:
     recipe = target.recipe("none")
-    assert recipe.passes == STANDARD_PASSES
+    assert recipe.passes == (*STANDARD_PASSES, *CONVOLUTION_PASSES)
     assert recipe.rounding is WeightRounding.NEAREST
     assert not recipe.correct_bias
 
 
 def test_default_equalizes_where_one_scale_serves_a_layer() -> None:
+    always = (*STANDARD_PASSES, *CONVOLUTION_PASSES)
     shared = SNPE.recipe("default")
-    assert shared.passes == (*STANDARD_PASSES, EstimateInputs(), SilenceChannels(), Equalize())
+    assert shared.passes == (*always, EstimateInputs(), SilenceChannels(), Equalize())
     own = TENSORRT.recipe("default")
     assert own.passes == (
-        *STANDARD_PASSES,
+        *always,
         EstimateInputs(),
         SilenceChannels(),
         FillDepthwise(),

@@ -22,8 +22,8 @@ from intlower.compiler.errors import UnsupportedByTarget
 from intlower.compiler.evaluate import evaluate
 from intlower.compiler.importer import import_model
 from intlower.compiler.operators import (
+    LRN,
     AnyOperator,
-    BatchNormalization,
     Conv,
     Flatten,
     Identity,
@@ -146,18 +146,18 @@ def test_all_operators_that_a_target_lacks_are_listed() -> None:
         {"x": X},
         [
             (Conv(), "x w", "a"),
-            (BatchNormalization(), "a s s s s", "b"),
+            (LRN(size=3), "a", "b"),
             (MaxPool(kernel_shape=(2, 2)), "b", "c"),
             (MatMul(), "c m", "y"),
         ],
         "y",
-        {"w": np.ones((2, 2, 1, 1)), "s": np.ones(2), "m": np.ones((5, 3))},
+        {"w": np.ones((2, 2, 1, 1)), "m": np.ones((5, 3))},
     )
     small = replace(SNPE.spec, operators=SNPE.spec.operators - {"Conv"})
     with pytest.raises(UnsupportedByTarget) as caught:
         lower(graph, small, dict.fromkeys("xabcy", LIMITS))
     assert str(caught.value) == (
-        "'snpe' does not run Conv at 'node_a'; BatchNormalization at 'node_b'; MatMul at 'node_y'"
+        "'snpe' does not run Conv at 'node_a'; LRN at 'node_b'; MatMul at 'node_y'"
     )
     assert "MaxPool" in caught.value.hint
 
