@@ -39,6 +39,9 @@ FEATURE_OPERATORS = (
 # What this module draws; half precision and logarithmic codes have strategies of their own.
 UNIFORM_OPERATORS = (*FEATURE_OPERATORS, "gemm", "saturating_gemm")
 
+# Those that Q/DQ models and the float network of an export have a form for.
+DEPLOYED_OPERATORS = tuple(name for name in UNIFORM_OPERATORS if name not in EXTENDED_OPERATORS)
+
 # All but half precision, which `half_programs.py` makes programs of.
 INTEGER_OPERATORS = sorted(name for name, schema in OPERATORS.items() if not schema.half)
 
