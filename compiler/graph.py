@@ -86,6 +86,13 @@ class Graph:
     constants: Mapping[str, Constant]
     moments: Mapping[str, Moments] = field(default_factory=dict)
     values: Mapping[str, Value] = field(init=False)
+    # Asked for again and again while a pass walks the nodes: made once, for a graph never changes.
+    _producers: Mapping[str, Node] | None = field(
+        init=False, repr=False, compare=False, default=None
+    )
+    _consumers: Mapping[str, tuple[Node, ...]] | None = field(
+        init=False, repr=False, compare=False, default=None
+    )
 
     def __post_init__(self) -> None:
         values: dict[str, Value] = {}
@@ -130,17 +137,27 @@ class Graph:
         ):
             object.__setattr__(self, attribute, MappingProxyType(mapping))
 
-    def producers(self) -> dict[str, Node]:
+    def producers(self) -> Mapping[str, Node]:
         """Return the node that defines each value (graph inputs have none)."""
-        return {node.output: node for node in self.nodes}
+        if self._producers is None:
+            made = MappingProxyType({node.output: node for node in self.nodes})
+            object.__setattr__(self, "_producers", made)
+            return made
+        return self._producers
 
-    def consumers(self) -> dict[str, list[Node]]:
+    def consumers(self) -> Mapping[str, tuple[Node, ...]]:
         """Return the nodes that read each value or constant, in order, a node once for each reading."""
-        readers: dict[str, list[Node]] = {name: [] for name in (*self.values, *self.constants)}
-        for node in self.nodes:
-            for name in node.inputs:
-                readers[name].append(node)
-        return readers
+        if self._consumers is None:
+            readers: dict[str, list[Node]] = {
+                name: [] for name in (*self.values, *self.constants)
+            }
+            for node in self.nodes:
+                for name in node.inputs:
+                    readers[name].append(node)
+            made = MappingProxyType({name: tuple(nodes) for name, nodes in readers.items()})
+            object.__setattr__(self, "_consumers", made)
+            return made
+        return self._consumers
 
     def edit(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -119,7 +120,9 @@ def _averaged(node: Node, shape: Shape) -> list[int]:
             return []
 
 
-def _only_reader(graph: Graph, readers: dict[str, list[Node]], node: Node) -> Node | None:
+def _only_reader(
+    graph: Graph, readers: Mapping[str, tuple[Node, ...]], node: Node
+) -> Node | None:
     found = readers[node.output]
     return found[0] if len(found) == 1 and node.output not in graph.outputs else None
 

@@ -96,7 +96,7 @@ def test_readers_are_listed_once_for_each_reading() -> None:
     twice = Node(name="n", operator=Add(), inputs=("x", "x"), output="y")
     found = graph(twice, relu("m", "y", "z"), outputs=("z",))
     readers = found.consumers()
-    assert readers == {"x": [twice, twice], "y": [found.nodes[1]], "z": []}
+    assert readers == {"x": (twice, twice), "y": (found.nodes[1],), "z": ()}
     assert found.producers() == {"y": twice, "z": found.nodes[1]}
 
 

@@ -110,7 +110,11 @@ def test_a_spec_that_contradicts_itself_is_refused() -> None:
     with pytest.raises(ValueError, match="narrow"):
         UniformSpec(bits=8, signed=False, symmetric=False, rounding=Rounding.FLOOR, narrow=True)
     with pytest.raises(ValueError, match="symmetric"):
-        UniformSpec(bits=8, signed=True, symmetric=False, rounding=Rounding.FLOOR)
+        UniformSpec(bits=8, signed=False, symmetric=True, rounding=Rounding.FLOOR)
+    with pytest.raises(ValueError, match="powers of two"):
+        UniformSpec(
+            bits=8, signed=True, symmetric=False, rounding=Rounding.FLOOR, power_of_two=True
+        )
 
 
 @pytest.mark.parametrize(
