@@ -39,9 +39,20 @@ FEATURE_OPERATORS = (
 # What this module draws; half precision and logarithmic codes have strategies of their own.
 UNIFORM_OPERATORS = (*FEATURE_OPERATORS, "gemm", "saturating_gemm")
 
+# Those that Q/DQ models and the float network of an export have a form for.
+DEPLOYED_OPERATORS = tuple(name for name in UNIFORM_OPERATORS if name not in EXTENDED_OPERATORS)
+
 # All but half precision, which `half_programs.py` makes programs of.
 INTEGER_OPERATORS = sorted(name for name, schema in OPERATORS.items() if not schema.half)
-_ON_IMAGES = ("conv2d", "_pool", "resample")
+
+_ON_IMAGES = (
+    "conv2d",
+    "saturating_conv2d",
+    "max_pool",
+    "average_pool",
+    "mean_pool",
+    "resample",
+)
 
 
 class _Operators(ExtendedOperators, FixedPointOperators):
@@ -301,7 +312,7 @@ class _Operators(ExtendedOperators, FixedPointOperators):
         rank = len(self.shape(x))
         if operator.endswith("gemm") and rank != 2:
             x = self.reshape(x, flat=True)
-        if operator.endswith(_ON_IMAGES) and rank != 4:
+        if operator in _ON_IMAGES and rank != 4:
             total = int(np.prod(self.sizes(x)))
             channels = next(d for d in (4, 3, 2, 1) if total % d == 0)
             wanted = (channels, total // channels, 1)
@@ -384,7 +395,7 @@ def _features(builder: _Operators, count: int, operator: str | None, largest_sid
     )
     if operator is not None and operator.endswith("gemm"):
         shape = (builder.integer(1, 70),)
-    elif operator is not None and not operator.endswith(_ON_IMAGES):
+    elif operator not in (None, *_ON_IMAGES):
         rank = builder.integer(1, 4)
         shape = (*shape, 2)[:rank]
     for _ in range(count):

@@ -82,7 +82,7 @@ def exponents(program: IntegerProgram) -> dict[str, Any]:
 
 
 def _operation(instruction: Instruction) -> str:
-    if instruction.kernel.operator == "gemm":
+    if instruction.kernel.operator.endswith("gemm"):
         return "fully_connected"
     shape, groups = (
         instruction.constants["weights"].array.shape,

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from intlower.backends.export.qdq_graph import QdqGraph, to_unsigned
+from intlower.compiler.errors import ExportError
 from intlower.compiler.grids import uniform
 from intlower.compiler.program import Instruction, IntegerProgram, Tensor
 from intlower.kernels.signature import ElementType
@@ -128,7 +129,7 @@ def write_instruction(
     name = instruction.name
     result = writer.fresh(f"{output.name}/computed")
     match instruction.kernel.operator:
-        case "conv2d":
+        case "conv2d" | "saturating_conv2d":
             weights = instruction.constants["weights"].array
             inputs += _write_weights(writer, program, instruction)
             writer.add(
@@ -142,7 +143,7 @@ def write_instruction(
                 dilations=attributes["dilations"],
                 group=attributes["groups"],
             )
-        case "gemm":
+        case "gemm" | "saturating_gemm":
             inputs += _write_weights(writer, program, instruction)
             writer.add("Gemm", inputs, result, name=name, transB=1)
         case "add":
@@ -179,7 +180,10 @@ def write_instruction(
         case "requantize":
             result = inputs[0]  # the output's quantizer is all of it
         case unknown:
-            raise AssertionError(f"no float form of {unknown!r}")
+            raise ExportError(
+                f"{name!r} is a {unknown}, which has no float form here yet",
+                "the format 'json' holds every program",
+            )
     _write_output(writer, instruction, output, result)
 
 

@@ -109,7 +109,7 @@ def real_layers(program: IntegerProgram) -> tuple[RealLayer, ...]:
         if all(not codes[name] for name in made.inputs) and _is_uniform(program, made):
             read = {name: name for name in made.inputs}
         low, high = _limits(program, instruction)
-        kind = made.kernel.operator
+        kind = made.kernel.operator.removeprefix("saturating_").removesuffix("_fixed")
         for family in _FAMILIES:
             kind = kind.removeprefix(family)
         layers.append(
@@ -204,7 +204,7 @@ def _limits(program: IntegerProgram, instruction: Instruction) -> tuple[Reals, R
         **{name: constant.array for name, constant in instruction.constants.items()},
     }
     operator = instruction.kernel.operator
-    if "minimum" not in values or operator == "softmax":
+    if "minimum" not in values or operator.startswith("softmax"):
         return np.array(-np.inf, np.float32), np.array(np.inf, np.float32)
     low, high = np.asarray(values["minimum"]), np.asarray(values["maximum"])
     if operator.startswith("half_"):

@@ -11,6 +11,7 @@ from onnx import helper
 from intlower.backends.export.float_model import FloatGraph
 from intlower.backends.export.qdq import real_edge
 from intlower.backends.export.real_layers import RealLayer, real_layers
+from intlower.compiler.errors import ExportError
 from intlower.compiler.program import IntegerProgram
 
 _OPSET, _IR_VERSION = 17, 8
@@ -93,7 +94,10 @@ def write_operator(
         case "clamp" | "requantize":
             graph.add("Identity", inputs, result, name=name)
         case unknown:
-            raise AssertionError(f"no float form of {unknown!r}")
+            raise ExportError(
+                f"{name!r} is a {unknown}, which has no float form here yet",
+                "the format 'json' holds every program",
+            )
 
 
 def _write_limits(graph: FloatGraph, layer: RealLayer, rank: int, source: str) -> None:

@@ -66,6 +66,6 @@ WITNESS = Witness(
     name="tflite-micro",
     meaning="the exported .tflite file in TensorFlow Lite for Microcontrollers, built for this machine",
     modules=("tflite_micro",),
-    install="pip install --no-deps tflite-micro",
+    install="pip install 'intlower[litert]'",
     variants=(Variant(name="tflite-micro", open=_open, batch=1),),
 )

@@ -30,7 +30,7 @@ def run(model: onnx.ModelProto, inputs: Any) -> dict[str, Any]:
 
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
-@given(program=strategies.programs())
+@given(program=strategies.programs(operators=strategies.DEPLOYED_OPERATORS))
 def test_every_program_has_a_float_network(program: IntegerProgram) -> None:
     model = to_float(program)
     onnx.checker.check_model(model, full_check=True)

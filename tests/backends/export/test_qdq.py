@@ -227,7 +227,11 @@ def test_every_tensor_can_be_an_output(tmp_path: Path) -> None:
 
 
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
-@given(program=strategies.programs(), integer_edges=st.booleans(), unsigned=st.booleans())
+@given(
+    program=strategies.programs(operators=strategies.DEPLOYED_OPERATORS),
+    integer_edges=st.booleans(),
+    unsigned=st.booleans(),
+)
 def test_every_program_has_a_valid_model(
     program: IntegerProgram, integer_edges: bool, unsigned: bool
 ) -> None:
