@@ -12,6 +12,7 @@ from intlower.compiler.errors import CalibrationError
 from intlower.compiler.graph import Graph, Node
 from intlower.compiler.grids import UniformGrid, UniformSpec
 from intlower.compiler.operators import (
+    AnyOperator,
     AveragePool,
     DepthToSpace,
     Elementwise,
@@ -107,7 +108,7 @@ def fixed_probability_grid(spec: UniformSpec) -> UniformGrid:
 def _node_grid(
     node: Node, grids: Mapping[str, UniformGrid], ranges: Ranges, spec: TargetSpec
 ) -> UniformGrid:
-    if isinstance(node.operator, MOVEMENT) or _chooses(node, spec):  # 1
+    if keeps_grid(node.operator) or _is_mean_code(node.operator, spec):  # 1
         return grids[node.inputs[0]]
     if isinstance(node.operator, Softmax):  # 2
         if spec.softmax is SoftmaxRule.FIXED_POINT:
@@ -120,18 +121,24 @@ def _node_grid(
     return _from_range(node.output, ranges, spec)  # 4
 
 
-def _chooses(node: Node, spec: TargetSpec) -> bool:
-    """Return whether an operator's results are some of its codes, or means of them on the same grid."""
-    means = spec.pool_rule is PoolRule.MEAN_CODE
-    match node.operator:
-        case AveragePool() | GlobalAveragePool():
-            return means
+def keeps_grid(operator: AnyOperator) -> bool:
+    """Return whether an operator's results are some of its input's codes, or lie between them."""
+    match operator:
         case Reduce(reduction=reduction):
-            return reduction is Reduction.MAX or (means and reduction is Reduction.MEAN)
+            return reduction is Reduction.MAX
         case Resize(interpolation=interpolation):
             return interpolation is not Interpolation.CUBIC
         case _:
-            return False
+            return isinstance(operator, MOVEMENT)
+
+
+def _is_mean_code(operator: AnyOperator, spec: TargetSpec) -> bool:
+    """Return whether an operator's results are means of codes on their grid."""
+    if spec.pool_rule is not PoolRule.MEAN_CODE:
+        return False
+    if isinstance(operator, Reduce):
+        return operator.reduction is Reduction.MEAN
+    return isinstance(operator, AveragePool | GlobalAveragePool)
 
 
 def _from_range(name: str, ranges: Ranges, spec: TargetSpec) -> UniformGrid:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from intlower.backends.lowering.encodings import MOVEMENT, Encodings, probability_grid
+from intlower.backends.lowering.encodings import Encodings, keeps_grid, probability_grid
 from intlower.compiler.calibration import Range, Ranges
 from intlower.compiler.calibration.from_moments import SOURCE
 from intlower.compiler.constant import Constant
@@ -22,7 +22,9 @@ from intlower.compiler.operators import (
     AveragePool,
     Concat,
     GlobalAveragePool,
+    Mul,
     Softmax,
+    Sub,
 )
 from intlower.compiler.power_spec import PositionRule, PowerOfTwoSpec
 from intlower.compiler.spec import SoftmaxRule
@@ -54,7 +56,7 @@ def encode_powers(
     2. Each other value has the position that the target's rule gives; the expected errors of a sum that has no moments
        of its own, or whose spread is only bounded, are not known: there the range is covered. So is one that samples,
        or a calibration method, gave.
-    3. Values that are never negative are unsigned where the target has such codes; but two summands have one type.
+    3. Values that are never negative are unsigned where the target has such codes; but two summands, or factors, have one type.
     4. Positions that break the limits of shifts are lowered, as far as it takes.
     5. A softmax in integers has the grid of probabilities.
 
@@ -111,7 +113,7 @@ def _follows(graph: Graph, name: str, spec: PowerOfTwoSpec) -> bool:
 
 def _keeps(node: Node, spec: PowerOfTwoSpec) -> bool:
     pool = isinstance(node.operator, AveragePool | GlobalAveragePool)
-    return isinstance(node.operator, MOVEMENT) or (pool and spec.pools_keep)
+    return keeps_grid(node.operator) or (pool and spec.pools_keep)
 
 
 def _groups(graph: Graph, spec: PowerOfTwoSpec) -> dict[str, str]:
@@ -174,8 +176,11 @@ def _covering(below: float, above: float, limits: tuple[int, int], greatest: int
 
 
 def _unsigned(graph: Graph, ranges: Ranges, group: Mapping[str, str]) -> frozenset[str]:
-    """Case 3: return the groups all of whose values are never negative, summands in pairs."""
+    """Case 3: return the groups all of whose values are never negative; summands and factors in pairs, no terms of a Sub."""
     positive = set(group.values())
+    for node in graph.nodes:
+        if isinstance(node.operator, Sub):  # what is subtracted is negated first
+            positive.difference_update(group[name] for name in node.inputs if name in group)
     for name, place in group.items():
         if ranges[name].minimum < 0:
             positive.discard(place)
@@ -183,7 +188,7 @@ def _unsigned(graph: Graph, ranges: Ranges, group: Mapping[str, str]) -> frozens
         mixed = {
             group[name]
             for node in graph.nodes
-            if isinstance(node.operator, Add)
+            if isinstance(node.operator, Add | Mul)
             and len({group[name] in positive for name in node.inputs if name in group}) == 2
             for name in node.inputs
             if name in group

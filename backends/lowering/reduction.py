@@ -88,8 +88,14 @@ def _pool(
         )
         return
     source = builder.grid(image)
-    divisor = target.step * (reduced if mean else 1)
-    multiplier, shift = builder.scale("average_pool", (source.step,), divisor, node.name)
+    if mean:
+        multiplier, shift = builder.mean_scale(
+            source.step, target.step, reduced, (reduced, 1), node.name
+        )
+    else:
+        multiplier, shift = builder.scale(
+            "average_pool", (source.step,), target.step, node.name
+        )
     reach = max(abs(limit - source.zero_point) for limit in source.limits)
     prove_left_shift(builder.rule("average_pool"), reach * reduced, shift, node.name)
     builder.emit(

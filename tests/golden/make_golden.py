@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,28 @@ class GoldenNetwork(NetworkBuilder):
         return self.relu(x) if self.has("Relu") else x
 
 
+def _batch_norm(b: NetworkBuilder, x: str) -> str:
+    numbers = (b.constant([value] * 4) for value in (0.5, 0.25, 1.0, 4.0))
+    return b.node("BatchNormalization", x, *numbers, epsilon=0.0)
+
+
+def _resize(b: NetworkBuilder, x: str) -> str:
+    nearest = b.node("Resize", x, "", b.constant([1, 1, 2, 1]), mode="nearest")
+    return b.node("Resize", nearest, "", b.constant([1, 1, 1, 2]), mode="linear")
+
+
+# Float operators of the graph that several ONNX operators become, or that need constants: from a value to another.
+PARTS: dict[str, Callable[[NetworkBuilder, str], str]] = {
+    "BatchNormalization": _batch_norm,
+    "Elementwise": lambda b, x: b.node("LeakyRelu", x, alpha=0.5),
+    "Maximum": lambda b, x: b.node("Max", x, b.constant(1.5)),
+    "Minimum": lambda b, x: b.node("Min", x, b.constant(1.5)),
+    "PRelu": lambda b, x: b.node("PRelu", x, b.constant([[[-0.5]], [[0]], [[0.5]], [[2]]])),
+    "Reduce": lambda b, x: b.node("ReduceMean", x, axes=[1]),
+    "Resize": _resize,
+}
+
+
 def golden_network(operators: Collection[str]) -> tuple[onnx.ModelProto, set[str]]:
     """Return a classifier with the operators of a target, and the names of those that are in it."""
     b = GoldenNetwork(operators)
@@ -119,9 +141,12 @@ def golden_network(operators: Collection[str]) -> tuple[onnx.ModelProto, set[str
         outputs = [b.node("Add", *scores)]
     if scores and b.has("Softmax"):
         outputs[0] = b.node("Softmax", outputs[0], axis=1)
-    # Whatever else the target runs and ONNX knows by the same name, each on its own.
+    # Whatever else the target runs, each on its own: by what is said of it, or as ONNX knows it by the same name.
     for name in sorted(set(operators) - b.drawn):
-        if onnx.defs.has(name):
+        if name in PARTS:
+            b.drawn.add(name)
+            outputs.append(PARTS[name](b, residual))
+        elif onnx.defs.has(name):
             arity = onnx.defs.get_schema(name).min_input
             if arity <= 2:
                 operands = [first, residual][:arity]
