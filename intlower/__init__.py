@@ -1,8 +1,8 @@
 """Compile a trained CNN to the exact integer arithmetic of a named chip, run it, and prove every bit.
 
 >>> import intlower
->>> [spec.name for spec in intlower.targets()][:2]
-['snpe', 'tensorrt']
+>>> "snpe" in [spec.name for spec in intlower.targets()]
+True
 """
 
 from intlower.api import compile, export, open, save, simulate, simulate_integers, targets

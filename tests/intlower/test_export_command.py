@@ -41,7 +41,7 @@ def test_export_overwrites_only_by_force(cli: Any, artifact: Path) -> None:
     arguments = ("export", artifact, "--format", "json", "-o", "out")
     assert cli(*arguments).code == 0
     before = Path("out/program.json").read_bytes()
-    assert cli.refuse(*arguments) == "error: out/program.json exists"
+    assert cli.refuse(*arguments) == "error: out/README.txt exists"
     assert cli(*arguments, "--force").code == 0
     assert Path("out/program.json").read_bytes() == before
     assert json.loads(before)["target"]

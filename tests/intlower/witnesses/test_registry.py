@@ -32,6 +32,11 @@ def installed(name: str) -> Any:
     return WITNESSES[name]
 
 
+# The other witnesses read .tflite files, which hold programs of the target litert only.
+READ_TFLITE = ("litert", "tflite-micro")
+READ_QDQ = tuple(name for name in WITNESSES if name not in READ_TFLITE)
+
+
 def saturates(name: str) -> bool:
     """Whether a witness's 16-bit sums of int8 weights saturate: OpenVINO's on x86 without VNNI.
 
@@ -61,7 +66,7 @@ def test_a_missing_witness_is_named_with_the_command_that_installs_it(
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("target", ["snpe", "tensorrt"])
-@pytest.mark.parametrize("name", WITNESSES)
+@pytest.mark.parametrize("name", READ_QDQ)
 def test_every_witness_stays_near_the_program(
     name: str, target: str, network: str, tmp_path: Path
 ) -> None:
@@ -82,11 +87,28 @@ def test_every_witness_stays_near_the_program(
         assert (found.first is None) or found.first.expected != found.first.actual
 
 
+@pytest.mark.crosscheck
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("name", READ_TFLITE)
+def test_tflites_reference_kernels_give_the_programs_integers(
+    name: str, network: str, tmp_path: Path
+) -> None:
+    witness = installed(name)
+    model = NETWORKS[network](seed=3)
+    onnx.save(model, tmp_path / "model.onnx")
+    samples = networks.random_inputs(model, batch=8, seed=4)
+    program = intlower.compile(tmp_path / "model.onnx", target="litert", samples=samples)
+    codes = quantize_inputs(program, samples)
+    exact, *others = (compare_with(v, program, codes, bisect=False) for v in witness.variants)
+    assert exact.mismatches == 0
+    assert all(found.max_difference <= 4 for found in others)
+
+
 @shared_data.needs_shared_data
 @pytest.mark.slow
 @pytest.mark.crosscheck
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("name", WITNESSES)
+@pytest.mark.parametrize("name", READ_QDQ)
 def test_a_real_network_keeps_its_classes(name: str) -> None:
     witness = installed(name)
     program = intlower.compile(shared_data.model_path("mlperf_kws_ds_cnn"), target="snpe")
