@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from intlower.backends.recipes import RECIPE_NAMES, STEPS
-from intlower.compiler.errors import TargetError
-from intlower.compiler.passes.standard import STANDARD_PASSES
-from intlower.compiler.recipe import Recipe, WeightRounding
+from intlower.backends.recipes import STEPS, composed_recipe
+from intlower.compiler.recipe import Recipe
 
 # Halves need no ranges. Equalizing helps only where numbers leave [2**-24, 65504], so it has to be asked for.
 HALF_STEPS = ("silence_channels", "equalize")
@@ -42,9 +41,9 @@ def half_recipe(
     Raises:
         TargetError: there is no such recipe or step, or a step is both added and removed.
     """
-    return _recipe(
-        target, name, HALF_STEPS, ("silence_channels",), added, removed, needs_ranges=False
-    )
+    steps = {step: STEPS[step] for step in HALF_STEPS}
+    recipe = composed_recipe(target, name, ("silence_channels",), steps, added, removed)
+    return replace(recipe, needs_ranges=False)
 
 
 def mixed_recipe(
@@ -65,43 +64,5 @@ def mixed_recipe(
         TargetError: there is no such recipe or step, or a step is both added and removed.
     """
     own = ("estimate_inputs", "silence_channels", "fill_depthwise", "correct_bias", "squant")
-    return _recipe(target, name, MIXED_STEPS, own, added, removed, needs_ranges=True)
-
-
-def _recipe(
-    target: str,
-    name: str,
-    steps: tuple[str, ...],
-    own: tuple[str, ...],
-    added: Sequence[str],
-    removed: Sequence[str],
-    *,
-    needs_ranges: bool,
-) -> Recipe:
-    if name not in RECIPE_NAMES:
-        raise TargetError(
-            f"{target!r} has no recipe {name!r}", f"its recipes are {', '.join(RECIPE_NAMES)}"
-        )
-    for step in (*added, *removed):
-        if step not in steps:
-            raise TargetError(
-                f"{target!r} has no step {step!r}", f"its steps are {', '.join(steps)}"
-            )
-        if step in added and step in removed:
-            raise TargetError(
-                f"the step {step!r} is both added and removed", "name it on one side only"
-            )
-    wanted = {*(() if name == "none" else own), *added} - {*removed}
-    chosen = tuple(step for step in STEPS if step in wanted)
-    recipe = Recipe(
-        name=name,
-        passes=STANDARD_PASSES,
-        rounding=WeightRounding.NEAREST,
-        correct_bias=False,
-        steps=chosen,
-        data_free=name == "data-free-strict",
-        needs_ranges=needs_ranges,
-    )
-    for step in chosen:
-        recipe = STEPS[step](recipe)
-    return recipe
+    steps = {step: STEPS[step] for step in MIXED_STEPS}
+    return composed_recipe(target, name, own, steps, added, removed)
