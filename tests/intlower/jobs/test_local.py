@@ -46,11 +46,13 @@ def test_a_worker_of_several_takes_one_thread(tmp_path: Path) -> None:
 
 # As the command line runs an engine: an interrupt is a line and an exit code.
 SCRIPT = """
+import signal
 import sys
 from pathlib import Path
 from job_functions import Job, square
 from intlower.jobs.local import LocalEngine
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     jobs = [Job(number=number, seconds=60, notes=Path(sys.argv[1])) for number in range(4)]
     try:
         list(LocalEngine(workers=2).run(square, jobs))
@@ -67,9 +69,14 @@ def test_an_interrupt_ends_every_worker_without_a_word(tmp_path: Path) -> None:
         text=True,
         start_new_session=True,
     )
-    wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to everyone
-    _, err = process.communicate(timeout=30)
+    try:
+        wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to everyone
+        _, err = process.communicate(timeout=30)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
     assert err == "interrupted\n"
     workers = [int(note.suffix[1:]) for note in tmp_path.iterdir()]
     wait_until(lambda: not any(alive(worker) for worker in workers))
