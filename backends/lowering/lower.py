@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from intlower.backends.lowering.assembly import assembled
 from intlower.backends.lowering.builder import ProgramBuilder
 from intlower.backends.lowering.elementwise import (
     lower_activation,
@@ -120,16 +121,7 @@ def lower_graph(
         builder.define_value(value.name)
     for node in graph.nodes:
         _lower_node(builder, node, weighted)
-    host_inputs = {step.output: step.input for step in builder.host}
-    return IntegerProgram(
-        target=builder.spec.name,
-        inputs=tuple(value.name for value in graph.inputs),
-        outputs=tuple(dict.fromkeys(host_inputs.get(name, name) for name in graph.outputs)),
-        tensors=builder.tensors,
-        instructions=tuple(builder.instructions),
-        host=tuple(builder.host),
-        origin=origin,
-    )
+    return assembled(builder, builder.spec.name, origin)
 
 
 def check_operators(graph: Graph, spec: TargetSpec) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from intlower.backends.lowering.assembly import assembled
 from intlower.backends.lowering.pooling import effective_pads, window_counts
 from intlower.backends.lowering_half.builder import HalfBuilder
 from intlower.compiler.errors import UnsupportedByTarget
@@ -73,16 +74,7 @@ def lower_half(
         layer = own.get(type(node.operator))
         if layer is None or not layer(builder, node):
             _lower_node(builder, node)
-    host_inputs = {step.output: step.input for step in builder.host}
-    return IntegerProgram(
-        target=spec.name,
-        inputs=tuple(value.name for value in graph.inputs),
-        outputs=tuple(dict.fromkeys(host_inputs.get(name, name) for name in graph.outputs)),
-        tensors=builder.tensors,
-        instructions=tuple(builder.instructions),
-        host=tuple(builder.host),
-        origin=origin,
-    )
+    return assembled(builder, spec.name, origin)
 
 
 def _lower_node(builder: HalfBuilder, node: Node) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from intlower.backends.lowering.assembly import assembled
 from intlower.backends.lowering.pooling import effective_pads, window_counts
 from intlower.backends.lowering_log.builder import LogBuilder, linear_limits, linear_number
 from intlower.backends.lowering_log.weighted import lower_weighted
@@ -78,16 +79,7 @@ def lower_logarithmic(
         builder.define_input(value.name)
     for node in graph.nodes:
         _lower_node(builder, node)
-    host_inputs = {step.output: step.input for step in builder.host}
-    return IntegerProgram(
-        target=spec.name,
-        inputs=tuple(value.name for value in graph.inputs),
-        outputs=tuple(dict.fromkeys(host_inputs.get(name, name) for name in graph.outputs)),
-        tensors=builder.tensors,
-        instructions=tuple(builder.instructions),
-        host=tuple(builder.host),
-        origin=origin,
-    )
+    return assembled(builder, spec.name, origin)
 
 
 def _lower_node(builder: LogBuilder, node: Node) -> None:
