@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import onnx
 from onnx.inliner import inline_local_functions
 
-from intlower.compiler.errors import ModelError
+from intlower.compiler.errors import InvalidGraph, ModelError
 
 # Functions that call functions can stand for exponentially many nodes; no network has this many.
 LARGEST_GRAPH = 100_000
@@ -20,7 +20,7 @@ def without_functions(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the model with its local functions inlined.
 
     Raises:
-        ModelError: functions call themselves, or stand for too many nodes.
+        ModelError: functions call themselves, stand for too many nodes, or are called with other inputs than they take.
     """
     if not model.functions:
         return model
@@ -40,4 +40,8 @@ def without_functions(model: onnx.ModelProto) -> onnx.ModelProto:
 
     if size(model.graph.node, 0) > LARGEST_GRAPH:
         raise ModelError(f"the model's functions stand for more than {LARGEST_GRAPH} nodes")
-    return inline_local_functions(model)
+    try:
+        return inline_local_functions(model)
+    except (RuntimeError, ValueError) as error:  # the inliner's own, of C++
+        reason = str(error).strip().split("\n")[0]
+        raise InvalidGraph(f"the model's functions cannot be written out: {reason}") from None

@@ -92,7 +92,13 @@ class Scope:
         return self._arrays[name]
 
     def raw_array(self, name: str) -> NDArray[Any]:
-        """Return the array of a constant, with 0 for the free batch."""
+        """Return the array of a constant, with 0 for the free batch.
+
+        Raises:
+            NotSupported: the name is not a constant.
+        """
+        if name not in self._arrays:
+            raise NotSupported(f"{name!r} is not a constant")
         return self._arrays[name]
 
     def integers(

@@ -21,7 +21,7 @@ def graph_inputs(graph: onnx.GraphProto, overrides: Mapping[str, Shape]) -> tupl
         overrides: shapes that take the place of those in the file, by input name.
 
     Raises:
-        ModelError: there is no input, one is not a float tensor, or an override does not fit.
+        ModelError: there is no input or no output, an input is not a float tensor, or an override does not fit.
         DynamicShape: a dimension other than the batch is not known.
     """
     initializers = {tensor.name for tensor in graph.initializer}
@@ -29,6 +29,8 @@ def graph_inputs(graph: onnx.GraphProto, overrides: Mapping[str, Shape]) -> tupl
     names = [info.name for info in inputs]
     if not inputs:
         raise ModelError("the model has no inputs")
+    if not graph.output:
+        raise ModelError("the model has no outputs", "export it with the values to compute")
     for name in overrides:
         if name not in names:
             raise ModelError(
