@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from intlower.compiler.row_blocks import row_blocks
+
 
 def product_bounds(
     codes: NDArray[Any], weight_zero_point: int, low: int, high: int
@@ -22,9 +24,12 @@ def product_bounds(
         low: the least input code less the input's zero point, not positive.
         high: the greatest alike, not negative.
     """
-    w = codes.reshape(codes.shape[0], -1).astype(np.int64) - weight_zero_point
-    lowest = np.minimum(w * low, w * high).sum(axis=1)
-    highest = np.maximum(w * low, w * high).sum(axis=1)
+    flat = codes.reshape(codes.shape[0], -1)
+    lowest, highest = np.empty(len(flat), np.int64), np.empty(len(flat), np.int64)
+    for rows in row_blocks(flat.shape):
+        w = flat[rows].astype(np.int64) - weight_zero_point
+        lowest[rows] = np.minimum(w * low, w * high).sum(axis=1)
+        highest[rows] = np.maximum(w * low, w * high).sum(axis=1)
     return lowest, highest
 
 

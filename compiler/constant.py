@@ -33,7 +33,9 @@ class Constant:
     @classmethod
     def of(cls, values: ArrayLike, dtype: Any = None) -> Constant:
         """Return a constant that holds a copy of `values`."""
-        return cls(np.array(values, dtype=dtype, order="C"))
+        array = np.array(values, dtype=dtype, order="C")
+        array.flags.writeable = False  # nobody else has it: it need not be copied once more
+        return cls(array)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Constant):
@@ -53,4 +55,8 @@ class Constant:
 
 def _borrowed(array: NDArray[Any]) -> bool:
     """Whether somebody else may still write to the array's memory, or its layout is not C."""
-    return array.base is not None or array.flags.writeable or not array.flags.c_contiguous
+    owner: Any = array
+    while isinstance(owner, np.ndarray) and owner.base is not None:
+        owner = owner.base
+    shared = owner is not array and not isinstance(owner, bytes)
+    return shared or array.flags.writeable or not array.flags.c_contiguous

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.compiler.operators import AveragePool, Conv, Gemm, MatMul, Shape, known
+from intlower.compiler.row_blocks import row_blocks
 
 Array = NDArray[np.float64]
 Pair = tuple[Array, Array]
@@ -63,7 +64,6 @@ def weighted(
         shape: the output's shape.
     """
     groups, fractions = 1, np.ones(1)
-    factors = weights.astype(np.float64)
     if isinstance(operator, Conv):
         groups = operator.groups
         rows, columns = (
@@ -72,14 +72,23 @@ def weighted(
         )
         fractions = np.outer(rows, columns).reshape(-1)
     elif isinstance(operator, MatMul):
-        factors = factors.T
-    factors = factors.reshape(*factors.shape[:2], -1)
+        weights = weights.T
+    taps = weights.reshape(*weights.shape[:2], -1)
     # Row o reads the channels of its group.
-    mean, std = (np.repeat(v.reshape(groups, -1), len(factors) // groups, axis=0) for v in x)
-    result: Array = np.einsum("oik,k,oi->o", factors, fractions, mean)
-    variance: Array = np.einsum("oik,k,oi->o", np.square(factors), fractions, np.square(std))
-    worst: Array = np.einsum("oik,oi->o", np.abs(factors), std)
+    mean, std = (v.reshape(groups, -1) for v in x)
+    group = np.arange(len(taps)) // (len(taps) // groups)
+    result, variance, worst = np.empty((3, len(taps)))
+    for block in row_blocks(taps.shape):
+        factors, own = taps[block].astype(np.float64), group[block]
+        result[block] = _sums(np.einsum("oik,k->oi", factors, fractions), mean[own])
+        worst[block] = _sums(np.abs(factors).sum(axis=2), std[own])
+        squares = np.einsum("oik,k->oi", np.square(factors, out=factors), fractions)
+        variance[block] = _sums(squares, np.square(std[own]))
     return result if bias is None else result + bias, np.sqrt(variance), worst
+
+
+def _sums(a: Array, b: Array) -> Array:
+    return np.asarray(np.einsum("oi,oi->o", a, b), np.float64)
 
 
 def tap_coverage(conv: Conv, axis: int, kernel: int, source: Shape, shape: Shape) -> Array:

@@ -18,7 +18,7 @@ from intlower.compiler.errors import CalibrationError, CalibrationWarning, DataE
 from intlower.compiler.graph import Graph
 from intlower.compiler.importer import import_model, read_model
 from intlower.compiler.operators import Shape
-from intlower.compiler.passes.base import run_passes
+from intlower.compiler.passes.base import Pass, run_passes
 from intlower.compiler.program import IntegerProgram, Origin
 from intlower.compiler.recipe import WeightRounding
 from intlower.compiler.sample_correction import correct_on_samples
@@ -87,9 +87,9 @@ def compile_model(
             f"give a few representative inputs with --samples, or leave out {prepared.sample_step!r}",
         )
     say("read the model")
-    model, digest = read_model(path)
-    graph = import_model(model, shapes=shapes)
-    graph = run_passes(graph, prepared.passes, lambda name: say(f"pass {name}"))
+    graph, digest = _prepared_graph(
+        path, shapes, prepared.passes, lambda name: say(f"pass {name}")
+    )
     made = None
     if synthesize is not None and prepared.needs_ranges:
         made = _synthesized(
@@ -133,6 +133,20 @@ def compile_model(
     correction = correct_on_samples(program, graph, representative, say)
     described = f"{origin.calibration}; {correction.describe()}"
     return replace(correction.program, origin=replace(origin, calibration=described))
+
+
+def _prepared_graph(
+    path: Path,
+    shapes: Mapping[str, Shape] | None,
+    passes: Sequence[Pass],
+    progress: Callable[[str], None],
+) -> tuple[Graph, str]:
+    """Return a model's graph after the passes, and the digest of its file; the model's own memory is free again."""
+    model, digest = read_model(path)
+    graphs = [import_model(model, shapes=shapes)]
+    del model
+    # Taken out of the list: while the passes run, nothing else holds the weights that they replace.
+    return run_passes(graphs.pop(), passes, progress), digest
 
 
 def _usual_method(spec: Contract, samples: bool) -> Method:

@@ -12,6 +12,8 @@ from intlower.compiler.moment_rules import tap_coverage
 from intlower.compiler.moments import ValueMoments
 from intlower.compiler.operators import Conv
 
+_ALL = slice(None)
+
 
 def corrected_bias(
     graph: Graph,
@@ -19,6 +21,8 @@ def corrected_bias(
     moments: Mapping[str, ValueMoments],
     bias: NDArray[np.float64],
     error: NDArray[np.float64],
+    rows: slice = _ALL,
+    outputs: int | None = None,
 ) -> NDArray[np.float64]:
     """Return a layer's bias less the mean that the error of its weights adds.
 
@@ -35,11 +39,14 @@ def corrected_bias(
         moments: of the graph's values.
         bias: [O].
         error: rounded weights less weights, [O, I/groups, ...].
+        rows: which of the layer's output channels these are.
+        outputs: how many it has, where these are not all.
     """
     source = moments.get(node.inputs[0])
     if source is None:
         return bias
-    means = mean_inputs(graph, node, source.after.mean.array, error.shape)
+    shape = (len(bias) if outputs is None else outputs, *error.shape[1:])
+    means = mean_inputs(graph, node, source.after.mean.array, shape)[rows]
     correction: NDArray[np.float64] = (error * means).reshape(len(bias), -1).sum(axis=1)
     return bias - correction
 
@@ -63,5 +70,8 @@ def mean_inputs(
             tap_coverage(node.operator, axis, shape[2 + axis], before, after) for axis in (0, 1)
         )
         coverage = np.outer(rows, columns)
-    by_row = np.repeat(mean.reshape(groups, -1), shape[0] // groups, axis=0)
-    return np.asarray(by_row.reshape(*by_row.shape, *(1,) * coverage.ndim) * coverage)
+    by_row = mean.reshape(groups, -1)
+    if groups > 1:
+        by_row = np.repeat(by_row, shape[0] // groups, axis=0)
+    products = by_row.reshape(*by_row.shape, *(1,) * coverage.ndim) * coverage
+    return np.broadcast_to(products, (shape[0], *products.shape[1:]))

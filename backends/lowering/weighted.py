@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,14 @@ from intlower.backends.lowering.scales import (
     round_bias,
 )
 from intlower.compiler.accumulation import product_bounds
+from intlower.compiler.constant import Constant
 from intlower.compiler.errors import AccumulatorOverflow
 from intlower.compiler.graph import Node
 from intlower.compiler.grids import UniformGrid
 from intlower.compiler.operators import Conv
 from intlower.compiler.program import Attribute
+from intlower.compiler.recipe import WeightRounding
+from intlower.compiler.row_blocks import row_blocks
 from intlower.compiler.spec import Overflow, TargetSpec
 from intlower.kernels.numerics import round_to_float32
 from intlower.kernels.signature import ElementType, Requantize
@@ -33,7 +37,7 @@ def lower_weighted(builder: ProgramBuilder, node: Node) -> None:
         ScaleOutOfRange: a channel's ratio of scales is beyond the target's multiplier.
     """
     spec = builder.spec
-    weights = builder.constant(node, 1).array.astype(np.float64)
+    weights = builder.constant(node, 1).array
     outputs = weights.shape[0]
     bias = (
         builder.constant(node, 2).array.astype(np.float64)
@@ -42,12 +46,7 @@ def lower_weighted(builder: ProgramBuilder, node: Node) -> None:
     )
     source = builder.grid(node.inputs[0])
     weight_grid = choose_weight_grid(spec, weights, bias, source)
-    codes = round_weights(
-        weights, weight_grid, builder.recipe.rounding, builder.second_moments.get(node.name)
-    )
-    if builder.recipe.correct_bias:
-        error = weight_grid.dequantize(codes).astype(np.float64) - weights
-        bias = corrected_bias(builder.graph, node, builder.moments, bias, error)
+    codes, bias = _rounded(builder, node, weights, weight_grid, bias)
     unit = _units(source, weight_grid, outputs)
     bias_codes = [
         round_bias(float(b / u), spec.bias_rounding) for b, u in zip(bias, unit, strict=True)
@@ -56,6 +55,39 @@ def lower_weighted(builder: ProgramBuilder, node: Node) -> None:
         bias_codes = [int(round_to_float32(code)) for code in bias_codes]
     limit = min(spec.accumulator.limit, (1 << (spec.bias_bits - 1)) - 1)
     emit_weighted(builder, node, source, weight_grid, codes, bias_codes, limit)
+
+
+def _rounded(
+    builder: ProgramBuilder,
+    node: Node,
+    weights: NDArray[np.float32],
+    weight_grid: UniformGrid,
+    bias: NDArray[np.float64],
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Return the codes of a layer's weights, and its bias, corrected where the recipe says so.
+
+    Output channels do not depend on each other, but for GPTQ's order of rounding: the rest goes a few at a time.
+    """
+    recipe, moments = builder.recipe, builder.second_moments.get(node.name)
+    codes, corrected = np.empty(weights.shape, weight_grid.dtype), np.empty(bias.shape)
+    whole = recipe.rounding is WeightRounding.GPTQ and moments is not None
+    for rows in [slice(None)] if whole else row_blocks(weights.shape):
+        block, grid = weights[rows].astype(np.float64), _grid_of(weight_grid, rows)
+        codes[rows] = round_weights(block, grid, recipe.rounding, moments)
+        corrected[rows] = bias[rows]
+        if recipe.correct_bias:
+            error = grid.dequantize(codes[rows]).astype(np.float64) - block
+            corrected[rows] = corrected_bias(
+                builder.graph, node, builder.moments, bias[rows], error, rows, len(bias)
+            )
+    return codes, corrected
+
+
+def _grid_of(grid: UniformGrid, rows: slice) -> UniformGrid:
+    """Return the grid of some output channels."""
+    return (
+        grid if grid.axis is None else replace(grid, scale=Constant.of(grid.scale.array[rows]))
+    )
 
 
 def emit_weighted(
@@ -146,7 +178,7 @@ def choose_weight_grid(
 
     Args:
         spec: the target's.
-        weights: [O, ...] float64.
+        weights: [O, ...], of a floating type.
         bias: [O] float64.
         source: the input's grid.
     """
@@ -154,7 +186,8 @@ def choose_weight_grid(
     least_scale = np.abs(bias) / room
     step = spec.weights.limits[1]
     if spec.weights.per_channel:
-        bounds = np.abs(weights).max(axis=tuple(range(1, weights.ndim)))
+        taps = tuple(range(1, weights.ndim))
+        bounds = np.maximum(weights.max(axis=taps), -weights.min(axis=taps))
         return spec.weights.channel_grid(
             np.maximum(bounds, least_scale * step * (1 + 1e-6)), axis=0
         )

@@ -46,7 +46,7 @@ def read_model(path: Path) -> tuple[onnx.ModelProto, str]:
             "artifacts are run with `simulate`, `verify` or `inspect`; give the model that it "
             "was compiled from",
         )
-    _load_external_data(path, model)
+    _load_external_data(path, model, len(data))
     return model, hashlib.sha256(data).hexdigest()
 
 
@@ -91,10 +91,10 @@ def _node_tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]
                 yield from _graph_tensors(graph)
 
 
-def _load_external_data(path: Path, model: onnx.ModelProto) -> None:
-    """Move the data of external tensors into the model."""
+def _load_external_data(path: Path, model: onnx.ModelProto, size_bytes: int) -> None:
+    """Move the data of external tensors into the model, whose file has so many bytes."""
     folder = path.parent.resolve()
-    total = model.ByteSize()
+    total = size_bytes
     for tensor in external_tensors(model):
         entries = {entry.key: entry.value for entry in tensor.external_data}
         file = _external_file(folder, tensor.name, entries.get("location", ""))

@@ -23,6 +23,8 @@ from intlower.compiler.importer.signature import graph_inputs, inferred_shapes
 from intlower.compiler.operators import Shape
 
 OLDEST_OPSET = 7
+# Bytes of an initializer that onnx's checker gets to see; more is checked as it is read.
+_CHECKED_DATA = 1 << 16
 _ONNX_DOMAINS = ("", "ai.onnx")
 
 
@@ -82,14 +84,40 @@ def _checked_opset(model: onnx.ModelProto) -> int:
         raise ModelError(
             "the model's external data is not loaded", "read the file with read_model"
         )
-    if model.ByteSize() > LARGEST_MODEL_BYTES:
+    light = _without_data(model)
+    if light.ByteSize() > LARGEST_MODEL_BYTES:
         raise ModelError("the model is larger than 2 GiB")
     try:
-        onnx.checker.check_model(model)
+        onnx.checker.check_model(light)
     except (onnx.checker.ValidationError, ValueError) as error:  # ValueError: text not in UTF-8
         reason = str(error).strip().split("\n")[0]
         raise InvalidGraph(f"the model is not valid ONNX: {reason}") from None
     return int(versions[0])
+
+
+def _without_data(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a model for onnx's checker, which copies it twice: large initializers are empty, `tensor_array` checks them."""
+    light = onnx.ModelProto()
+    for field, value in model.ListFields():
+        if field.name == "graph":
+            continue
+        if field.is_repeated:
+            getattr(light, field.name).MergeFrom(value)
+        else:
+            setattr(light, field.name, value)
+    for field, value in model.graph.ListFields():
+        if field.name == "initializer":
+            light.graph.initializer.extend(
+                onnx.TensorProto(name=tensor.name, data_type=tensor.data_type, dims=[0])
+                if len(tensor.raw_data) > _CHECKED_DATA
+                else tensor
+                for tensor in value
+            )
+        elif field.is_repeated:
+            getattr(light.graph, field.name).MergeFrom(value)
+        else:
+            setattr(light.graph, field.name, value)
+    return light
 
 
 def _all_names(graph: onnx.GraphProto) -> set[str]:

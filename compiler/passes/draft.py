@@ -55,9 +55,7 @@ class GraphDraft:
     def node(self, name: str) -> Node | None:
         """Return the node of a name, None where there is none any more."""
         slot = self._slot_of.get(name)
-        return (
-            None if slot is None else next(n for n in self._slots[slot] if n.name == name)
-        )
+        return None if slot is None else next(n for n in self._slots[slot] if n.name == name)
 
     def shape(self, name: str) -> Shape:
         """Return the shape of a value or constant."""
@@ -121,7 +119,7 @@ class GraphDraft:
             if name not in self.constants or len(self._consumers[name]) != 1:
                 name = self.fresh(f"{node.name}_{'bias' if index == 2 else 'weight'}")
             inputs[index : index + 1] = [name]
-            self.constants[name] = Constant(np.asarray(array, np.float32))
+            self.constants[name] = Constant.of(array, np.float32)
         return replace(node, inputs=tuple(inputs))
 
     def graph(self) -> Graph:
@@ -143,4 +141,4 @@ class GraphDraft:
 
     def _drop_reader(self, source: str, reader: Node) -> None:
         readers = self._consumers[source]
-        readers.remove(next(node for node in readers if node is reader))
+        del readers[next(i for i, node in enumerate(readers) if node is reader)]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from intlower.compiler.constant import Constant
 from intlower.compiler.errors import InvalidGraph, UnsupportedNode, UnsupportedOperator
-from intlower.compiler.graph import Graph, Moments, Node, fresh_name
+from intlower.compiler.graph import Graph, Moments, Node
 from intlower.compiler.moments import normalized_moments
 from intlower.compiler.operators import (
     BatchNormalization,
@@ -20,11 +20,10 @@ from intlower.compiler.operators import (
     Reshape,
     known,
 )
+from intlower.compiler.passes.draft import GraphDraft
 from intlower.compiler.passes.rewriting import (
     parameter,
-    replace_nodes,
     sole_reader,
-    with_parameters,
     with_scaled_outputs,
 )
 
@@ -67,9 +66,13 @@ class FoldBatchNorm:
             InvalidGraph: a variance plus epsilon is not positive.
         """
         _check_parameters(graph)
-        while (chain := _first_chain(graph)) is not None:
-            graph = _backward(graph, chain) or _forward(graph, chain) or _alone(graph, chain)
-        return graph
+        draft = GraphDraft(graph)
+        for node in graph.nodes:
+            if isinstance(node.operator, BatchNormalization) and draft.node(node.name):
+                chain = _chain(draft, node)
+                if not (_backward(draft, chain) or _forward(draft, chain)):
+                    _alone(draft, chain)
+        return draft.graph()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -91,16 +94,15 @@ class _Chain:
         return self.nodes[-1]
 
     def replaced_by(self, *nodes: Node) -> dict[str, Node | tuple[Node, ...]]:
-        """What `replace_nodes` takes: `nodes` in the place of the chain."""
+        """What `GraphDraft.replace` takes: `nodes` in the place of the chain."""
         return {**{node.name: () for node in self.nodes[:-1]}, self.last.name: nodes}
 
-    def moments(self, graph: Graph) -> dict[str, Moments]:
-        """Return the moments of the graph and, where it has none for them, of x and y."""
-        found = {self.last.output: self.after, **graph.moments}
-        producer = graph.producers().get(self.x)
-        if self.x in graph.values and (producer is None or producer.activation is None):
-            found.setdefault(self.x, self.before)
-        return found
+    def record_moments(self, draft: GraphDraft) -> None:
+        """Record the moments of x and y, where there are none for them yet."""
+        draft.moments.setdefault(self.last.output, self.after)
+        producer = draft.producers().get(self.x)
+        if self.x in draft.values and (producer is None or producer.activation is None):
+            draft.moments.setdefault(self.x, self.before)
 
 
 def _check_parameters(graph: Graph) -> None:
@@ -123,17 +125,11 @@ def _check_parameters(graph: Graph) -> None:
         raise UnsupportedOperator(failing)
 
 
-def _first_chain(graph: Graph) -> _Chain | None:
-    """Case 1: the first normalization with those that follow it, None where there is none."""
-    nodes: list[Node] = []
-    for node in graph.nodes:
-        if isinstance(node.operator, BatchNormalization):
-            nodes.append(node)
-            break
-    else:
-        return None
+def _chain(draft: GraphDraft, first: Node) -> _Chain:
+    """Case 1: a normalization, the first of the graph, with those that follow it."""
+    nodes = [first]
     while nodes[-1].activation is None:
-        following = sole_reader(graph, nodes[-1].output)
+        following = sole_reader(draft, nodes[-1].output)
         if following is None or not isinstance(following.operator, BatchNormalization):
             break
         nodes.append(following)
@@ -142,7 +138,7 @@ def _first_chain(graph: Graph) -> _Chain | None:
     for node in nodes:
         assert isinstance(node.operator, BatchNormalization)
         gamma, beta, mean, variance = (
-            graph.constants[name].array.astype(np.float64) for name in node.inputs[1:]
+            draft.constants[name].array.astype(np.float64) for name in node.inputs[1:]
         )
         factor = gamma / np.sqrt(variance + node.operator.epsilon)
         a, d = factor * a, factor * (d - mean) + beta
@@ -155,33 +151,31 @@ def _first_chain(graph: Graph) -> _Chain | None:
     return _Chain(nodes=tuple(nodes), a=a, d=d, before=described[0][0], after=described[-1][1])
 
 
-def _backward(graph: Graph, chain: _Chain) -> Graph | None:
-    """Case 2."""
-    layer = graph.producers().get(chain.x)
+def _backward(draft: GraphDraft, chain: _Chain) -> bool:
+    """Case 2, where it applies."""
+    layer = draft.producers().get(chain.x)
     if (
         layer is None
         or not isinstance(layer.operator, Conv | ConvTranspose | Gemm)
         or layer.activation is not None
-        or sole_reader(graph, chain.x) is not chain.nodes[0]
+        or sole_reader(draft, chain.x) is not chain.nodes[0]
     ):
-        return None
-    weights, bias = parameter(graph, layer, 1), parameter(graph, layer, 2)
+        return False
+    weights, bias = parameter(draft, layer, 1), parameter(draft, layer, 2)
     if weights is None or (bias is None and len(layer.inputs) == 3):
-        return None
+        return False
     scaled = with_scaled_outputs(layer.operator, weights, chain.a)
     shifted = chain.d if bias is None else bias * chain.a + chain.d
-    folded, constants = with_parameters(graph, layer, {1: scaled, 2: shifted})
+    folded = draft.with_parameters(layer, {1: scaled, 2: shifted})
     folded = replace(folded, output=chain.last.output, activation=chain.last.activation)
-    return graph.edit(
-        nodes=replace_nodes(graph, {**chain.replaced_by(), layer.name: folded}),
-        constants=constants,
-        moments=chain.moments(graph),
-    )
+    chain.record_moments(draft)
+    draft.replace({**chain.replaced_by(), layer.name: folded})
+    return True
 
 
-def _forward(graph: Graph, chain: _Chain) -> Graph | None:
-    """Case 3."""
-    layer = sole_reader(graph, chain.last.output)
+def _forward(draft: GraphDraft, chain: _Chain) -> bool:
+    """Case 3, where it applies."""
+    layer = sole_reader(draft, chain.last.output)
     if (
         chain.last.activation is not None
         or layer is None
@@ -189,10 +183,10 @@ def _forward(graph: Graph, chain: _Chain) -> Graph | None:
         or not isinstance(layer.operator, Conv | Gemm)
         or (isinstance(layer.operator, Conv) and any(layer.operator.pads) and chain.d.any())
     ):
-        return None
-    weights, bias = parameter(graph, layer, 1), parameter(graph, layer, 2)
+        return False
+    weights, bias = parameter(draft, layer, 1), parameter(draft, layer, 2)
     if weights is None or (bias is None and len(layer.inputs) == 3):
-        return None
+        return False
     groups = layer.operator.groups if isinstance(layer.operator, Conv) else 1
     # Row o of the weights reads the channels of its group: [O, I/groups] of them.
     a, d = (
@@ -201,8 +195,7 @@ def _forward(graph: Graph, chain: _Chain) -> Graph | None:
     )
     taps = weights.reshape(*weights.shape[:2], -1)
     shift = np.einsum("oik,oi->o", taps, d)
-    folded, constants = with_parameters(
-        graph,
+    folded = draft.with_parameters(
         layer,
         {
             1: (taps * a[:, :, None]).reshape(weights.shape),
@@ -210,20 +203,17 @@ def _forward(graph: Graph, chain: _Chain) -> Graph | None:
         },
     )
     folded = replace(folded, inputs=(chain.x, *folded.inputs[1:]))
-    return graph.edit(
-        nodes=replace_nodes(graph, {**chain.replaced_by(), layer.name: folded}),
-        constants=constants,
-        moments=chain.moments(graph),
-    )
+    chain.record_moments(draft)
+    draft.replace({**chain.replaced_by(), layer.name: folded})
+    return True
 
 
-def _alone(graph: Graph, chain: _Chain) -> Graph:
+def _alone(draft: GraphDraft, chain: _Chain) -> None:
     """Case 4."""
     last = chain.last
-    shape = graph.values[last.output].shape
+    shape = draft.values[last.output].shape
     channels = known(shape[1])
-    taken = {*graph.values, *graph.constants}
-    weight, bias = (fresh_name(f"{last.name}_{part}", taken) for part in ("weight", "bias"))
+    weight, bias = (draft.fresh(f"{last.name}_{part}") for part in ("weight", "bias"))
     weights = np.diag(chain.a) if len(shape) == 2 else chain.a.reshape(channels, 1, 1, 1)
     layer = replace(
         last,
@@ -232,11 +222,9 @@ def _alone(graph: Graph, chain: _Chain) -> Graph:
     )
     nodes = [layer]
     if len(shape) not in (2, 4):
-        names = {node.name for node in graph.nodes}
-        to_image, to_rank = (
-            fresh_name(f"{last.name}_{part}", taken | names) for part in ("image", "rank")
+        to_image, to_rank, result = (
+            draft.fresh(f"{last.name}_{part}") for part in ("image", "rank", "result")
         )
-        result = fresh_name(f"{last.name}_result", taken | names)
         nodes = [
             Node(
                 name=to_image,
@@ -253,12 +241,7 @@ def _alone(graph: Graph, chain: _Chain) -> Graph:
                 activation=last.activation,
             ),
         ]
-    return graph.edit(
-        nodes=replace_nodes(graph, chain.replaced_by(*nodes)),
-        constants={
-            **graph.constants,
-            weight: Constant.of(weights, np.float32),
-            bias: Constant.of(chain.d, np.float32),
-        },
-        moments=chain.moments(graph),
-    )
+    draft.constants[weight] = Constant.of(weights, np.float32)
+    draft.constants[bias] = Constant.of(chain.d, np.float32)
+    chain.record_moments(draft)
+    draft.replace(chain.replaced_by(*nodes))

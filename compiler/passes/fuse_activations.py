@@ -20,7 +20,8 @@ from intlower.compiler.operators import (
     Reshape,
     Slice,
 )
-from intlower.compiler.passes.rewriting import compose, replace_nodes, sole_reader
+from intlower.compiler.passes.draft import GraphDraft
+from intlower.compiler.passes.rewriting import compose, sole_reader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,21 +44,22 @@ class FuseActivations:
 
     def __call__(self, graph: Graph) -> Graph:
         """Return the graph with activations fused."""
+        draft = GraphDraft(graph)
         for node in graph.nodes:
-            graph = _fused(graph, node)
-        return graph
+            _fuse(draft, node)
+        return draft.graph()
 
 
-def _fused(graph: Graph, node: Node) -> Graph:
-    """Return the graph with one node fused, where it is an activation and can be."""
+def _fuse(draft: GraphDraft, node: Node) -> None:
+    """Fuse one node, where it is an activation and can be."""
     if not isinstance(node.operator, Relu | Clip) or node.activation is not None:
-        return graph
-    producers = graph.producers()
+        return
+    producers = draft.producers()
     reader, between = node, list[Node]()
     while True:
         producer = producers.get(reader.inputs[0])
-        if producer is None or sole_reader(graph, producer.output) is not reader:
-            return graph
+        if producer is None or sole_reader(draft, producer.output) is not reader:
+            return
         match producer.operator:
             case (
                 Conv() | ConvTranspose() | Gemm() | Add() | AveragePool() | GlobalAveragePool()
@@ -68,27 +70,24 @@ def _fused(graph: Graph, node: Node) -> Graph:
             case Flatten() | Reshape() | Slice():
                 pass  # case 3
             case _:
-                return graph
+                return
         if producer.activation is not None:
-            return graph
+            return
         between.append(producer)
         reader = producer
     limited = replace(
         producer, activation=compose(producer.activation, node.operator)
     )  # case 2
-    moments = dict(graph.moments)
+    replacements: dict[str, Node | tuple[Node, ...]] = {node.name: ()}
     if between:
         last = between[0]
-        replacements: dict[str, Node | tuple[Node, ...]] = {
-            limited.name: limited,
-            last.name: replace(last, output=node.output),
-            node.name: (),
-        }
+        replacements[limited.name] = limited
+        replacements[last.name] = replace(last, output=node.output)
         for passed in between:  # what was known of them before the limit is not true after it
-            moments.pop(passed.output, None)
+            draft.moments.pop(passed.output, None)
     else:
-        replacements = {limited.name: replace(limited, output=node.output), node.name: ()}
-        moments.pop(node.output, None)
-        if limited.output in moments:
-            moments[node.output] = moments[limited.output]
-    return graph.edit(nodes=replace_nodes(graph, replacements), moments=moments)
+        replacements[limited.name] = replace(limited, output=node.output)
+        draft.moments.pop(node.output, None)
+        if limited.output in draft.moments:
+            draft.moments[node.output] = draft.moments[limited.output]
+    draft.replace(replacements)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,25 @@ from intlower.compiler.operators import (
 )
 
 
-def sole_reader(graph: Graph, name: str) -> Node | None:
+class Readable(Protocol):
+    """What can be asked of a graph and of a `GraphDraft` alike."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of values."""
+        ...
+
+    @property
+    def constants(self) -> Mapping[str, Constant]:
+        """Arrays by name."""
+        ...
+
+    def consumers(self) -> Mapping[str, Sequence[Node]]:
+        """Return the nodes that read each value or constant."""
+        ...
+
+
+def sole_reader(graph: Readable, name: str) -> Node | None:
     """Return the node that reads a value, where that is all that is ever done with it.
 
     None where the value is a graph output, or is read by no node, by several, or twice by one.
@@ -34,7 +52,7 @@ def sole_reader(graph: Graph, name: str) -> Node | None:
     return readers[0] if len(readers) == 1 and name not in graph.outputs else None
 
 
-def parameter(graph: Graph, node: Node, index: int) -> NDArray[np.float64] | None:
+def parameter(graph: Readable, node: Node, index: int) -> NDArray[np.float64] | None:
     """Return a constant input of a node in float64; None where it is absent or not constant."""
     constant = graph.constants.get(node.inputs[index]) if index < len(node.inputs) else None
     return None if constant is None else constant.array.astype(np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
@@ -39,7 +40,10 @@ def compile_any(data: bytes) -> None:
         file.write(data)
         file.flush()
         model, _ = read_model(Path(file.name))
-        import_model(model)
+        graph = import_model(model)
+        sizes = [math.prod(d or 1 for d in value.shape) for value in graph.values.values()]
+        if sum(sizes) > _MOST_WORK:
+            return
         program = compile_model(Path(file.name), target=target)
     assert parse(serialise(program)) == program
     run(program)
@@ -57,7 +61,9 @@ def run(program: IntegerProgram) -> None:
     )
     if work > _MOST_WORK:
         return
-    for comparison in verify(program, random_inputs(program, 1), against=["reference"]).values():
+    for comparison in verify(
+        program, random_inputs(program, 1), against=["reference"]
+    ).values():
         assert comparison.mismatches == 0, comparison.first
 
 
@@ -72,7 +78,6 @@ def outcome(action: Callable[[bytes], None], data: bytes) -> str:
         try:
             action(data)
         except IntlowerError as error:
-            assert str(error), type(error)
             return f"{type(error).__name__}: {error}"
     return ""
 

@@ -67,7 +67,9 @@ class _Reporter:
                 self._findings.mkdir(exist_ok=True)
                 name = hashlib.sha256(data).hexdigest()[:12]
                 (self._findings / name).write_bytes(data)
-                (self._findings / f"{name}.txt").write_text("".join(traceback.format_exception(error)))
+                (self._findings / f"{name}.txt").write_text(
+                    "".join(traceback.format_exception(error))
+                )
                 print(f"FINDING {place}: {self._findings / name}", flush=True)
 
 
