@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-# Elements of a block: 8 MiB of float64.
-BLOCK = 1 << 20
+# Elements of a block: 1 MiB of float64.
+BLOCK = 1 << 17
 
 
 def row_blocks(shape: Sequence[int], most: int = BLOCK) -> Iterator[slice]:

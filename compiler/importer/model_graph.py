@@ -24,7 +24,7 @@ from intlower.compiler.operators import Shape
 
 OLDEST_OPSET = 7
 # Bytes of an initializer that onnx's checker gets to see; more is checked as it is read.
-_CHECKED_DATA = 1 << 16
+_CHECKED_DATA = 1 << 10
 _ONNX_DOMAINS = ("", "ai.onnx")
 
 

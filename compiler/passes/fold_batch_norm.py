@@ -68,8 +68,9 @@ class FoldBatchNorm:
         _check_parameters(graph)
         draft = GraphDraft(graph)
         for node in graph.nodes:
-            if isinstance(node.operator, BatchNormalization) and draft.node(node.name):
-                chain = _chain(draft, node)
+            current = draft.node(node.name)
+            if current is not None and isinstance(current.operator, BatchNormalization):
+                chain = _chain(draft, current)
                 if not (_backward(draft, chain) or _forward(draft, chain)):
                     _alone(draft, chain)
         return draft.graph()

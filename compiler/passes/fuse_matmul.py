@@ -7,12 +7,11 @@ from typing import ClassVar
 
 from intlower.compiler.graph import Graph, Moments, Node
 from intlower.compiler.operators import Add, Conv, ConvTranspose, Gemm, MatMul
+from intlower.compiler.passes.draft import GraphDraft
 from intlower.compiler.passes.rewriting import (
     parameter,
     per_channel_constant,
-    replace_nodes,
     sole_reader,
-    with_parameters,
 )
 
 
@@ -32,59 +31,54 @@ class FuseMatmul:
 
     def __call__(self, graph: Graph) -> Graph:
         """Return the graph with MatMul and bias Add fused."""
+        draft = GraphDraft(graph)
         for node in graph.nodes:
-            graph = _as_gemm(graph, node)
+            _make_gemm(draft, node)
         for node in graph.nodes:
-            graph = _into_bias(graph, node)
-        return graph
+            _fuse_bias(draft, node)
+        return draft.graph()
 
 
-def _as_gemm(graph: Graph, node: Node) -> Graph:
+def _make_gemm(draft: GraphDraft, node: Node) -> None:
     """Case 1."""
     if not isinstance(node.operator, MatMul):
-        return graph
-    weights = parameter(graph, node, 1)
-    value = graph.values.get(node.inputs[0])
+        return
+    weights = parameter(draft, node, 1)
+    value = draft.values.get(node.inputs[0])
     if weights is None or weights.ndim != 2 or value is None or len(value.shape) != 2:
-        return graph
-    gemm, constants = with_parameters(graph, node, {1: weights.T})
-    gemm = replace(gemm, operator=Gemm())
-    return graph.edit(nodes=replace_nodes(graph, {node.name: gemm}), constants=constants)
+        return
+    gemm = draft.with_parameters(node, {1: weights.T})
+    draft.replace({node.name: replace(gemm, operator=Gemm())})
 
 
-def _into_bias(graph: Graph, add: Node) -> Graph:
-    """Case 2, for one Add of the graph."""
+def _fuse_bias(draft: GraphDraft, add: Node) -> None:
+    """Case 2, for one Add of the draft."""
     if not isinstance(add.operator, Add):
-        return graph
-    producers = graph.producers()
+        return
+    producers = draft.producers()
     for own, other in ((0, 1), (1, 0)):
         layer = producers.get(add.inputs[own])
-        shift = parameter(graph, add, other)
+        shift = parameter(draft, add, other)
         if (
             layer is None
             or shift is None
             or not isinstance(layer.operator, Conv | ConvTranspose | Gemm)
             or layer.activation is not None
-            or sole_reader(graph, layer.output) is not add
+            or sole_reader(draft, layer.output) is not add
         ):
             continue
-        per_channel = per_channel_constant(shift, graph.values[layer.output].shape)
-        bias = parameter(graph, layer, 2)
+        per_channel = per_channel_constant(shift, draft.values[layer.output].shape)
+        bias = parameter(draft, layer, 2)
         if per_channel is None or (bias is None and len(layer.inputs) == 3):
             continue
-        fused, constants = with_parameters(
-            graph, layer, {2: per_channel if bias is None else bias + per_channel}
+        fused = draft.with_parameters(
+            layer, {2: per_channel if bias is None else bias + per_channel}
         )
         fused = replace(fused, output=add.output, activation=add.activation)
-        moments = dict(graph.moments)
-        if layer.output in moments:
-            old = moments[layer.output]
-            moments.setdefault(
+        if layer.output in draft.moments:
+            old = draft.moments[layer.output]
+            draft.moments.setdefault(
                 add.output, Moments.of(old.mean.array + per_channel, old.std.array)
             )
-        return graph.edit(
-            nodes=replace_nodes(graph, {layer.name: fused, add.name: ()}),
-            constants=constants,
-            moments=moments,
-        )
-    return graph
+        draft.replace({layer.name: fused, add.name: ()})
+        return

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.compiler.constant import Constant
-from intlower.compiler.graph import Graph, Node, fresh_name
+from intlower.compiler.graph import Graph, Node
 from intlower.compiler.operators import (
     Add,
     AnyOperator,
@@ -20,7 +20,8 @@ from intlower.compiler.operators import (
     Transpose,
     known,
 )
-from intlower.compiler.passes.rewriting import parameter, replace_nodes, sole_reader
+from intlower.compiler.passes.draft import GraphDraft
+from intlower.compiler.passes.rewriting import parameter, sole_reader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,30 +37,31 @@ class LiftMatmul:
 
     def __call__(self, graph: Graph) -> Graph:
         """Return the graph with such products lifted."""
+        draft = GraphDraft(graph)
         for node in graph.nodes:
-            graph = _lifted(graph, node)
-        return graph
+            current = draft.node(node.name)
+            if current is not None:
+                _lift(draft, current)
+        return draft.graph()
 
 
-def _lifted(graph: Graph, node: Node) -> Graph:
-    weights = parameter(graph, node, 1) if isinstance(node.operator, MatMul) else None
-    value = graph.values.get(node.inputs[0])
+def _lift(draft: GraphDraft, node: Node) -> None:
+    weights = parameter(draft, node, 1) if isinstance(node.operator, MatMul) else None
+    value = draft.values.get(node.inputs[0])
     if weights is None or weights.ndim != 2 or value is None or len(value.shape) < 3:
-        return graph
+        return
     depth, outputs = weights.shape
     middle = tuple(known(d) for d in value.shape[1:-1])
     positions = math.prod(middle)
-    taken = {*graph.values, *graph.constants}
-    constants = dict(graph.constants)
-    weights_name = fresh_name(f"{node.name}_kernel", taken)
-    constants[weights_name] = Constant.of(weights.T[:, :, None, None], np.float32)
+    weights_name = draft.fresh(f"{node.name}_kernel")
+    draft.constants[weights_name] = Constant.of(weights.T[:, :, None, None], np.float32)
     layer = [weights_name]
     output, replacements = node.output, dict[str, Node | tuple[Node, ...]]()
-    add = sole_reader(graph, node.output)
-    bias = _bias(graph, add, node.output, outputs)
+    add = sole_reader(draft, node.output)
+    bias = _bias(draft, add, node.output, outputs)
     if add is not None and bias is not None:
-        bias_name = fresh_name(f"{node.name}_bias", {*taken, weights_name})
-        constants[bias_name] = Constant.of(bias, np.float32)
+        bias_name = draft.fresh(f"{node.name}_bias")
+        draft.constants[bias_name] = Constant.of(bias, np.float32)
         layer.append(bias_name)
         output, replacements[add.name] = add.output, ()
     steps: list[tuple[str, AnyOperator, list[str]]] = [
@@ -73,7 +75,6 @@ def _lifted(graph: Graph, node: Node) -> Graph:
     ]
     if len(middle) == 1:
         steps = steps[1:-1]
-    used = {other.name for other in graph.nodes}
     source, nodes = node.inputs[0], list[Node]()
     for number, (part, operator, parameters) in enumerate(steps):
         last = number == len(steps) - 1
@@ -81,10 +82,10 @@ def _lifted(graph: Graph, node: Node) -> Graph:
             Node(
                 name=node.name
                 if isinstance(operator, Conv)
-                else fresh_name(f"{node.name}_{part}", used),
+                else draft.fresh(f"{node.name}_{part}"),
                 operator=operator,
                 inputs=(source, *parameters),
-                output=output if last else fresh_name(f"{node.output}_{part}", taken),
+                output=output if last else draft.fresh(f"{node.output}_{part}"),
             )
         )
         source = nodes[-1].output
@@ -92,23 +93,21 @@ def _lifted(graph: Graph, node: Node) -> Graph:
     nodes = [
         replace(n, activation=activation) if isinstance(n.operator, Conv) else n for n in nodes
     ]
-    moments = {name: known for name, known in graph.moments.items() if name != node.output}
+    draft.moments.pop(node.output, None)
     replacements[node.name] = tuple(nodes)
-    return graph.edit(
-        nodes=replace_nodes(graph, replacements), constants=constants, moments=moments
-    )
+    draft.replace(replacements)
 
 
 def _bias(
-    graph: Graph, add: Node | None, product: str, outputs: int
+    draft: GraphDraft, add: Node | None, product: str, outputs: int
 ) -> NDArray[np.float64] | None:
     """Return the constant [O] that a node adds along the last axis; None where it does something else."""
     if add is None or not isinstance(add.operator, Add):
         return None
-    constant = parameter(graph, add, 1 - add.inputs.index(product))
+    constant = parameter(draft, add, 1 - add.inputs.index(product))
     if constant is None or constant.size not in (1, outputs):
         return None
-    if constant.ndim > len(graph.values[product].shape) or (
+    if constant.ndim > len(draft.values[product].shape) or (
         constant.ndim and constant.size != constant.shape[-1]
     ):
         return None

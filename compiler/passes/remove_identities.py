@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from intlower.compiler.graph import Graph, Node, rename_inputs
+from intlower.compiler.graph import Graph, Node
 from intlower.compiler.operators import (
     AveragePool,
     Clip,
@@ -20,7 +20,8 @@ from intlower.compiler.operators import (
     Transpose,
     known,
 )
-from intlower.compiler.passes.rewriting import compose, replace_nodes, sole_reader
+from intlower.compiler.passes.draft import GraphDraft
+from intlower.compiler.passes.rewriting import compose, sole_reader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,42 +48,46 @@ class RemoveIdentities:
 
     def __call__(self, graph: Graph) -> Graph:
         """Return the graph without identities."""
-        while (shorter := _shortened(graph)) is not None:
-            graph = shorter
-        return graph
+        draft = GraphDraft(graph)
+        changed = True
+        while (
+            changed
+        ):  # a change may make another possible, most often on the same node or a later one
+            changed = False
+            for node in graph.nodes:
+                while (current := draft.node(node.name)) and _shorten(draft, current):
+                    changed = True
+        return draft.graph()
 
 
-def _shortened(graph: Graph) -> Graph | None:
-    """Return the graph after the first change that can be made, None where there is none."""
-    producers = graph.producers()
-    for node in graph.nodes:
-        if node.activation is not None:
-            continue
-        producer = producers.get(node.inputs[0])
-        if _returns_its_input(graph, node, producer):
-            shorter = _without(graph, node, producer)
-            if shorter is not None:
-                return shorter
-            if not isinstance(node.operator, Identity):
-                kept = replace(node, operator=Identity())
-                return graph.edit(nodes=replace_nodes(graph, {node.name: kept}))
-        elif producer is not None and producer.activation is None:
-            match node.operator, producer.operator:
-                case Relu() | Clip() as second, Relu() | Clip() as first:  # case 10
-                    composed = compose(first, second)
-                    if isinstance(composed, Relu | Clip) and (
-                        sole_reader(graph, producer.output) is node
-                    ):
-                        both = replace(node, operator=composed, inputs=producer.inputs)
-                        return graph.edit(
-                            nodes=replace_nodes(graph, {producer.name: (), node.name: both})
-                        )
-                case _:
-                    pass
-    return None
+def _shorten(draft: GraphDraft, node: Node) -> bool:
+    """Remove a node, or make it one with the node before it; return whether that could be done."""
+    if node.activation is not None:
+        return False
+    producer = draft.producers().get(node.inputs[0])
+    if _returns_its_input(draft, node, producer):
+        if _remove(draft, node, producer):
+            return True
+        if not isinstance(node.operator, Identity):
+            draft.replace({node.name: replace(node, operator=Identity())})
+            return True
+    elif producer is not None and producer.activation is None:
+        match node.operator, producer.operator:
+            case Relu() | Clip() as second, Relu() | Clip() as first:  # case 10
+                composed = compose(first, second)
+                if (
+                    isinstance(composed, Relu | Clip)
+                    and sole_reader(draft, producer.output) is node
+                ):
+                    both = replace(node, operator=composed, inputs=producer.inputs)
+                    draft.replace({producer.name: (), node.name: both})
+                    return True
+            case _:
+                pass
+    return False
 
 
-def _returns_its_input(graph: Graph, node: Node, producer: Node | None) -> bool:
+def _returns_its_input(draft: GraphDraft, node: Node, producer: Node | None) -> bool:
     """Return whether a node without activation is one of the cases 1 to 9."""
     match node.operator:
         case Identity():  # case 1
@@ -101,7 +106,7 @@ def _returns_its_input(graph: Graph, node: Node, producer: Node | None) -> bool:
         case Pad(pads=pads):  # case 3
             return not any(pads)
         case Slice() as operator:  # case 4
-            shape = _shape(graph, node.inputs[0])
+            shape = draft.shape(node.inputs[0])
             return all(
                 range(*selection.indices(known(shape[axis]))) == range(known(shape[axis]))
                 for axis, selection in operator.selections(len(shape)).items()
@@ -109,7 +114,7 @@ def _returns_its_input(graph: Graph, node: Node, producer: Node | None) -> bool:
         case Concat():  # case 5
             return len(node.inputs) == 1
         case Reshape() | Flatten():  # case 6
-            return _shape(graph, node.inputs[0]) == graph.values[node.output].shape
+            return draft.shape(node.inputs[0]) == draft.shape(node.output)
         case AveragePool() | MaxPool() as pool:  # case 7
             return pool.kernel_shape == (1, 1) == pool.strides and not any(pool.pads)
         case Transpose(permutation=permutation):  # case 8
@@ -118,23 +123,20 @@ def _returns_its_input(graph: Graph, node: Node, producer: Node | None) -> bool:
             return False
 
 
-def _shape(graph: Graph, name: str) -> tuple[int | None, ...]:
-    value = graph.values.get(name)
-    return graph.constants[name].array.shape if value is None else value.shape
-
-
-def _without(graph: Graph, node: Node, producer: Node | None) -> Graph | None:
-    """Return the graph without a node that returns its input; None where it has to stay."""
+def _remove(draft: GraphDraft, node: Node, producer: Node | None) -> bool:
+    """Remove a node that returns its input; return False where it has to stay."""
     source = node.inputs[0]
-    if node.output not in graph.outputs:
-        nodes = replace_nodes(graph, {node.name: ()})
-        return graph.edit(nodes=rename_inputs(nodes, {node.output: source}))
-    if producer is None or source in graph.outputs:
-        return None
-    renamed = replace(producer, output=node.output)
-    nodes = replace_nodes(graph, {node.name: (), producer.name: renamed})
+    if node.output not in draft.outputs:
+        draft.rename_readers(node.output, source)
+        draft.replace({node.name: ()})
+        return True
+    if producer is None or source in draft.outputs:
+        return False
     # The value is the producer's now, and so are its moments: they describe it before an activation.
-    moments = {name: known for name, known in graph.moments.items() if name != node.output}
-    if source in moments:
-        moments[node.output] = moments[source]
-    return graph.edit(nodes=rename_inputs(nodes, {source: node.output}), moments=moments)
+    moments = draft.moments.get(source)
+    draft.replace({node.name: (), producer.name: replace(producer, output=node.output)})
+    draft.rename_readers(source, node.output)
+    draft.moments.pop(node.output, None)
+    if moments is not None:
+        draft.moments[node.output] = moments
+    return True

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.compiler.constant import Constant
-from intlower.compiler.graph import Graph, Node, fresh_name
+from intlower.compiler.graph import Graph, Node
 from intlower.compiler.operators import Conv, ConvTranspose, DepthToSpace, Slice, known
-from intlower.compiler.passes.rewriting import parameter, replace_nodes
+from intlower.compiler.passes.draft import GraphDraft
+from intlower.compiler.passes.rewriting import parameter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,16 +31,17 @@ class SplitTransposed:
 
     def __call__(self, graph: Graph) -> Graph:
         """Return the graph with transposed convolutions split."""
+        draft = GraphDraft(graph)
         for node in graph.nodes:
-            graph = _split(graph, node)
-        return graph
+            _split(draft, node)
+        return draft.graph()
 
 
-def _split(graph: Graph, node: Node) -> Graph:
+def _split(draft: GraphDraft, node: Node) -> None:
     operator = node.operator
     if not isinstance(operator, ConvTranspose):
-        return graph
-    weights, bias = parameter(graph, node, 1), parameter(graph, node, 2)
+        return
+    weights, bias = parameter(draft, node, 1), parameter(draft, node, 2)
     stride = operator.strides[0]
     if (
         weights is None
@@ -47,27 +49,24 @@ def _split(graph: Graph, node: Node) -> Graph:
         or operator.strides[1] != stride
         or stride > 8
     ):
-        return graph
-    taken = {*graph.values, *graph.constants}
+        return
     phases, begins = phase_weights(operator, weights)
-    size, kernel = graph.values[node.output].shape[2:], phases.shape[2:]
+    size, kernel = draft.values[node.output].shape[2:], phases.shape[2:]
     rows = [-(-(operator.pads[axis] + known(size[axis])) // stride) for axis in range(2)]
-    source = graph.values[node.inputs[0]].shape[2:]
+    source = draft.values[node.inputs[0]].shape[2:]
     # As many rows of blocks as the result reaches into.
     ends = tuple(
         rows[axis] - 1 + kernel[axis] - begins[axis] - known(source[axis]) for axis in range(2)
     )
-    constants = dict(graph.constants)
-    weights_name = fresh_name(f"{node.name}_phases", taken)
-    constants[weights_name] = Constant.of(phases, np.float32)
+    weights_name = draft.fresh(f"{node.name}_phases")
+    draft.constants[weights_name] = Constant.of(phases, np.float32)
     inputs = [node.inputs[0], weights_name]
     if bias is not None:
-        bias_name = fresh_name(f"{node.name}_bias", {*taken, weights_name})
-        constants[bias_name] = Constant.of(np.repeat(bias, stride * stride), np.float32)
+        bias_name = draft.fresh(f"{node.name}_bias")
+        draft.constants[bias_name] = Constant.of(np.repeat(bias, stride * stride), np.float32)
         inputs.append(bias_name)
-    names = [fresh_name(f"{node.output}_{part}", taken) for part in ("phases", "blocks")]
-    used = {other.name for other in graph.nodes}
-    node_names = [fresh_name(f"{node.name}_{part}", used) for part in ("blocks", "cut")]
+    names = [draft.fresh(f"{node.output}_{part}") for part in ("phases", "blocks")]
+    node_names = [draft.fresh(f"{node.name}_{part}") for part in ("blocks", "cut")]
     start = operator.pads[:2]
     convolution = replace(
         node,
@@ -92,9 +91,7 @@ def _split(graph: Graph, node: Node) -> Graph:
         inputs=(names[1],),
         output=node.output,
     )
-    return graph.edit(
-        nodes=replace_nodes(graph, {node.name: (convolution, blocks, cut)}), constants=constants
-    )
+    draft.replace({node.name: (convolution, blocks, cut)})
 
 
 def phase_weights(
