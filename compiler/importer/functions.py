@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import onnx
+from onnx.checker import ValidationError
 from onnx.inliner import inline_local_functions
 
 from intlower.compiler.errors import InvalidGraph, ModelError
@@ -42,6 +43,6 @@ def without_functions(model: onnx.ModelProto) -> onnx.ModelProto:
         raise ModelError(f"the model's functions stand for more than {LARGEST_GRAPH} nodes")
     try:
         return inline_local_functions(model)
-    except (RuntimeError, ValueError) as error:  # the inliner's own, of C++
+    except (RuntimeError, ValueError, ValidationError) as error:  # the inliner's own, of C++
         reason = str(error).strip().split("\n")[0]
         raise InvalidGraph(f"the model's functions cannot be written out: {reason}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import onnx
@@ -12,7 +13,7 @@ from intlower.compiler.errors import (
     UnsupportedNode,
     UnsupportedOperator,
 )
-from intlower.compiler.graph import Graph, Value, fresh_name
+from intlower.compiler.graph import Graph, Value
 from intlower.compiler.importer.attributes import NotSupported, OnnxNode
 from intlower.compiler.importer.converters import CONVERTERS
 from intlower.compiler.importer.folding import fold, foldable, tensor_array
@@ -137,10 +138,14 @@ def _live_nodes(graph: onnx.GraphProto, opset: int) -> list[OnnxNode]:
             wanted.update(name for name in graph.node[index].input if name)
     frozen = frozenset(wanted)
     names: set[str] = set()
+    repeated: Counter[str] = Counter()
     nodes = []
     for index in reversed(live):
         proto = graph.node[index]
-        name = fresh_name(proto.name or f"{proto.op_type}_{index}", names)
+        given = name = proto.name or f"{proto.op_type}_{index}"
+        while name in names:  # counted on, so that thousands of one name take linear time
+            repeated[given] += 1
+            name = f"{given}_{repeated[given]}"
         names.add(name)
         nodes.append(_node(proto, name, opset, frozen))
     return nodes

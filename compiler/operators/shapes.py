@@ -9,6 +9,9 @@ from intlower.compiler.errors import InvalidGraph
 
 Shape = tuple[int | None, ...]
 
+# No window is longer, and none moves further at once: as many elements as a sample's tensor may have.
+LARGEST_STEP = 1 << 28
+
 
 class Operator(Protocol):
     """What every operator gives: the shape of its output from those of its inputs."""
@@ -27,9 +30,13 @@ def require_arity(name: str, inputs: Sequence[Shape], *allowed: int) -> None:
 
 
 def require_positive(name: str, *numbers: int) -> None:
-    """Raise InvalidGraph unless every size, stride, dilation and group count is positive."""
+    """Raise InvalidGraph unless every size, stride, dilation and group count is positive, and not past any image."""
     if any(number < 1 for number in numbers):
         raise InvalidGraph(f"{name}: sizes, strides, dilations and groups must be positive")
+    if max(numbers) > LARGEST_STEP:
+        raise InvalidGraph(
+            f"{name}: a size, stride, dilation or group count of {max(numbers)} is past {LARGEST_STEP}"
+        )
 
 
 def require_pads(name: str, pads: tuple[int, int, int, int]) -> tuple[int, int, int, int]:

@@ -60,6 +60,9 @@ class _Folding:
         self.nodes: list[Node] = []
         self.places: dict[str, int] = {}
         self.changed: set[str] = set()
+        self.made: set[str] = (
+            set()
+        )  # constants that only one layer reads, the one that they were made for
 
     def result(self) -> Graph:
         for node in self.graph.nodes:
@@ -113,18 +116,19 @@ class _Folding:
                     weights = self._new(
                         f"{layer.name}_weight",
                         with_scaled_outputs(operator, arrays[0], constant),
+                        weights,
                     )
                 inputs = [layer.inputs[0], weights]
                 if len(arrays) == 2 or not scales:
-                    inputs.append(self._new(f"{layer.name}_bias", bias))
+                    inputs.append(self._new(f"{layer.name}_bias", bias, *layer.inputs[2:]))
             case BatchNormalization() | InstanceNormalization():
                 scale, shift = arrays[:2]
                 shift = shift * constant if scales else shift + constant
                 scale = scale * constant if scales else scale
                 inputs = [
                     layer.inputs[0],
-                    self._new(f"{layer.name}_scale", scale),
-                    self._new(f"{layer.name}_shift", shift),
+                    self._new(f"{layer.name}_scale", scale, layer.inputs[1]),
+                    self._new(f"{layer.name}_shift", shift, layer.inputs[2]),
                     *layer.inputs[3:],
                 ]
             case _:
@@ -133,9 +137,11 @@ class _Folding:
             layer, inputs=tuple(inputs), output=node.output, activation=node.activation
         )
 
-    def _new(self, base: str, array: NDArray[np.float64]) -> str:
-        name = fresh_name(base, self.taken)
+    def _new(self, base: str, array: NDArray[np.float64], former: str = "") -> str:
+        """Return the name of a constant, new but where it takes the place of one made here."""
+        name = former if former in self.made else fresh_name(base, self.taken)
         self.taken.add(name)
+        self.made.add(name)
         self.constants[name] = Constant.of(array, np.float32)
         return name
 

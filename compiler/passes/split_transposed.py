@@ -54,9 +54,10 @@ def _split(draft: GraphDraft, node: Node) -> None:
     size, kernel = draft.values[node.output].shape[2:], phases.shape[2:]
     rows = [-(-(operator.pads[axis] + known(size[axis])) // stride) for axis in range(2)]
     source = draft.values[node.inputs[0]].shape[2:]
-    # As many rows of blocks as the result reaches into.
+    # As many rows of blocks as the result reaches into; Slice cuts what are too many.
     ends = tuple(
-        rows[axis] - 1 + kernel[axis] - begins[axis] - known(source[axis]) for axis in range(2)
+        max(0, rows[axis] - 1 + kernel[axis] - begins[axis] - known(source[axis]))
+        for axis in range(2)
     )
     weights_name = draft.fresh(f"{node.name}_phases")
     draft.constants[weights_name] = Constant.of(phases, np.float32)

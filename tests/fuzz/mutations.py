@@ -120,7 +120,7 @@ def mutate(message: Message, random: Random, like: Message | None = None) -> Non
     action = random.random()
     if action < 0.15:
         remove(message, place)
-    elif action < 0.3 and isinstance(place[-1], int):
+    elif action < 0.3 and isinstance(place[-1], int) and _writable(message, place, field):
         repeat(message, place)
     elif field.message_type is not None:
         value_at(message, place).CopyFrom(random.choice(_donors(message, like, field)))
@@ -128,6 +128,12 @@ def mutate(message: Message, random: Random, like: Message | None = None) -> Non
         put(message, place, random.choice(_donors(message, like, field)))
     else:
         put(message, place, random.choice(other_values(field, value_at(message, place))))
+
+
+def _writable(message: Message, place: Place, field: FieldDescriptor) -> bool:
+    """Whether what is at a place can be written again: text that is not UTF-8 cannot."""
+    text = field.type == FieldDescriptor.TYPE_STRING
+    return not (text and isinstance(value_at(message, place), bytes))
 
 
 def _donors(message: Message, like: Message | None, field: FieldDescriptor) -> list[Any]:

@@ -11,6 +11,8 @@ Atheris is not among the project's requirements: `pip install atheris`.
 from __future__ import annotations
 
 import hashlib
+import importlib
+import pkgutil
 import sys
 import traceback
 from pathlib import Path
@@ -18,9 +20,13 @@ from random import Random
 
 import atheris
 
-with atheris.instrument_imports(
-    include=["intlower"], exclude=["intlower.kernels"], enable_loader_override=False
-):
+from intlower import kernels
+
+# Imported before the hook is there: Numba cannot compile instrumented functions.
+for _module in pkgutil.iter_modules(kernels.__path__, "intlower.kernels."):
+    importlib.import_module(_module.name)
+
+with atheris.instrument_imports(include=["intlower"], enable_loader_override=False):
     from fuzz import harness
     from fuzz.mutations import mutate
     from fuzz.seeds import artifact_seeds, model_seeds
