@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
@@ -22,6 +23,9 @@ BINS = 4096
 
 # Samples evaluated at once: every value of the graph is held for so many.
 BATCH = 8
+# Elements of all values of a batch together: beyond, batches are smaller. The most of one sample: 4 GiB of float32.
+KEPT = 1 << 27
+LARGEST_SUM = 1 << 30
 
 
 def ranges_from_samples(
@@ -119,7 +123,14 @@ def _batches(
     names = tuple(graph.values)
     count = len(next(iter(samples.values())))
     fixed = [value.shape[0] for value in graph.inputs if value.shape[0] is not None]
-    size = fixed[0] if fixed else BATCH
+    elements = sum(math.prod(d or 1 for d in value.shape) for value in graph.values.values())
+    if elements > LARGEST_SUM:
+        raise CalibrationError(
+            f"the network's values have {elements:_} elements; all of them are looked at, and "
+            f"{LARGEST_SUM:_} is the most",
+            "give a smaller input size with --shape NAME=...",
+        )
+    size = fixed[0] if fixed else max(1, min(BATCH, KEPT // elements))
     for start in range(0, count, size):
         if progress is not None:
             progress(f"calibrate: sample {start} of {count}")

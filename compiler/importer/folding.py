@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,91 @@ _BATCH_KEEPING = frozenset(
 _BATCH_FILLING = frozenset({"Expand", "ConstantOfShape"})
 
 _RANDOM = frozenset({"Bernoulli", "Multinomial", "RandomNormalLike", "RandomUniformLike"})
+
+# What the reference implementation computes in NumPy, in time linear in what it reads and makes.
+_QUICK = frozenset(
+    [
+        "Abs",
+        "Add",
+        "And",
+        "Cast",
+        "CastLike",
+        "Ceil",
+        "Clip",
+        "Concat",
+        "Constant",
+        "ConstantOfShape",
+        "Cos",
+        "CumSum",
+        "DequantizeLinear",
+        "Div",
+        "Equal",
+        "Exp",
+        "Expand",
+        "EyeLike",
+        "Flatten",
+        "Floor",
+        "Gather",
+        "GatherElements",
+        "Greater",
+        "GreaterOrEqual",
+        "Identity",
+        "Less",
+        "LessOrEqual",
+        "Log",
+        "Max",
+        "Mean",
+        "Min",
+        "Mod",
+        "Mul",
+        "Neg",
+        "Not",
+        "OneHot",
+        "Or",
+        "Pow",
+        "QuantizeLinear",
+        "Range",
+        "Reciprocal",
+        "ReduceL1",
+        "ReduceL2",
+        "ReduceMax",
+        "ReduceMean",
+        "ReduceMin",
+        "ReduceProd",
+        "ReduceSum",
+        "ReduceSumSquare",
+        "Relu",
+        "Reshape",
+        "Round",
+        "Shape",
+        "Sigmoid",
+        "Sign",
+        "Sin",
+        "Size",
+        "Slice",
+        "Softmax",
+        "Split",
+        "Sqrt",
+        "Squeeze",
+        "Sub",
+        "Sum",
+        "Tanh",
+        "Tile",
+        "Transpose",
+        "Trilu",
+        "Unsqueeze",
+        "Where",
+        "Xor",
+    ]
+)
+_PRODUCTS = frozenset({"MatMul", "Gemm"})
+# Products of numbers that a node of _PRODUCTS may take: seconds.
+_MOST_PRODUCTS = 1 << 33
+# For the rest, which runs element by element or through larger arrays: elements in and out, and pairs of them.
+_MOST_SLOW, _MOST_PAIRS = 1 << 18, 1 << 28
+# All nodes together may make this many elements, and so many for each of the file's own: what is made of weights is
+# about as large as they are.
+_MOST_FOLDED, _GROWTH = 1 << 24, 8
 
 # Arrays up to this size are shown to shape inference: they may be shapes, axes or repeats.
 _SHAPE_LIKE = 64
@@ -74,7 +160,9 @@ def fold(node: OnnxNode, scope: Scope) -> None:
             or makes, with those before it, more elements than a tensor may have.
     """
     if node.operator == "Constant":
-        scope.define_array(node.outputs[0], constant_array(node))
+        array = constant_array(node)
+        scope.stored_elements += array.size
+        scope.define_array(node.outputs[0], array)
         return
     if node.operator == "Shape" and scope.is_value(node.inputs[0]):
         _fold_shape(node, scope)
@@ -154,11 +242,11 @@ def _run(node: OnnxNode, arrays: dict[str, NDArray[Any]], scope: Scope) -> list[
         elements = _output_elements(model, arrays)
         if elements is None:
             raise NotSupported("the size of its output cannot be found before it runs")
+        _bound_work(node, arrays, elements)
         scope.folded_elements += elements
-        if scope.folded_elements > LARGEST_TENSOR:
-            raise NotSupported(
-                f"it makes {elements} elements; all such nodes may make {LARGEST_TENSOR}"
-            )
+        most = min(_MOST_FOLDED + _GROWTH * scope.stored_elements, LARGEST_TENSOR)
+        if scope.folded_elements > most:
+            raise NotSupported(f"it makes {elements} elements; all such nodes may make {most}")
         with np.errstate(
             all="ignore"
         ):  # values that are not finite are found where they are used
@@ -170,6 +258,28 @@ def _run(node: OnnxNode, arrays: dict[str, NDArray[Any]], scope: Scope) -> list[
         raise NotSupported(f"it cannot be computed from its constants: {reason}") from None
     computed = iter(results)
     return [np.asarray(next(computed)) if name else np.empty(0) for name in node.outputs]
+
+
+def _bound_work(node: OnnxNode, arrays: Mapping[str, NDArray[Any]], elements: int) -> None:
+    """Prove that a node is computed in seconds, and in memory of the order of what it reads and makes.
+
+    Raises:
+        NotSupported: it is not.
+    """
+    if node.operator in _QUICK:
+        return
+    if node.operator in _PRODUCTS:
+        longest = max((size for array in arrays.values() for size in array.shape), default=1)
+        if elements * longest > _MOST_PRODUCTS:
+            raise NotSupported(
+                f"it is a constant of {elements} sums of up to {longest} products"
+            )
+        return
+    read = [array.size for array in arrays.values() if array.size > 1]
+    if sum(read) + elements > _MOST_SLOW or math.prod(read) * elements > _MOST_PAIRS:
+        raise NotSupported(
+            f"it is a constant, of {elements} elements, that takes too long to find"
+        )
 
 
 def _one_node_model(node: OnnxNode, arrays: dict[str, NDArray[Any]]) -> onnx.ModelProto:

@@ -54,7 +54,9 @@ def import_model(model: onnx.ModelProto, *, shapes: Mapping[str, Shape] | None =
     if model.graph.sparse_initializer:
         raise ModelError("the model has sparse weights", "export it with dense weights")
     for tensor in model.graph.initializer:
-        scope.define_array(tensor.name, tensor_array(tensor))
+        array = tensor_array(tensor)
+        scope.stored_elements += array.size
+        scope.define_array(tensor.name, array)
     _convert_nodes(nodes, scope, model, inputs)
     outputs = tuple(info.name for info in model.graph.output)
     for name in outputs:

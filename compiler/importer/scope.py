@@ -33,6 +33,7 @@ class Scope:
         self.constants: dict[str, Constant] = {}
         self.shapes: dict[str, Shape] = {}
         self.folded_elements = 0
+        self.stored_elements = 0
         self._arrays: dict[str, NDArray[Any]] = {}
         self._batch_dependent: set[str] = set()
         self._taken = set(taken)
