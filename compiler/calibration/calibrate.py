@@ -24,6 +24,8 @@ from intlower.compiler.graph import Graph, Value
 
 # How many noise inputs stand in for samples where nothing else is known.
 NOISE_SAMPLES = 32
+# Elements of all values of all noise together: a network of more gets fewer samples.
+NOISE_ELEMENTS = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +118,9 @@ def calibrate(
         ),
         stacklevel=2,
     )
-    random = noise_inputs(graph, known, NOISE_SAMPLES, seed)
+    elements = sum(math.prod(d or 1 for d in value.shape) for value in graph.values.values())
+    count = max(1, min(NOISE_SAMPLES, NOISE_ELEMENTS // elements))
+    random = noise_inputs(graph, known, count, seed)
     seen = ranges_from_samples(graph, random, Method.MIN_MAX, "random noise", progress)
     summary = f"{moments}, and random noise for {len(missing)} values"
     return _calibration(graph, {**seen, **ranges}, summary)
