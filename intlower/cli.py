@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import sys
 import traceback
@@ -46,7 +47,8 @@ class CommandLine(click.Group):
             failure = describe(error)
             print_error(failure.message, failure.hint)
             if as_json:
-                print_json(failure.document())
+                with contextlib.suppress(OSError):  # where stdout itself is what is full
+                    print_json(failure.document())
             sys.exit(failure.exit_code)
         sys.exit(code if isinstance(code, int) else 0)
 

@@ -22,6 +22,8 @@ _OS_HINTS = {
     errno.EPERM: "choose a path that you may read and write",
     errno.EROFS: "choose a path outside the read-only file system",
     errno.ENOSPC: "free some space, or write to another disk",
+    errno.EDQUOT: "free some of your quota, or write to another disk",
+    errno.EFBIG: "raise the limit of file sizes (ulimit -f), or write to another file system",
     errno.ENAMETOOLONG: "choose a shorter file name",
 }
 

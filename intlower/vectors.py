@@ -7,6 +7,7 @@ order with all that a step needs: its kernel, attributes, input tensors, constan
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import secrets
@@ -189,8 +190,9 @@ def write_vectors(vectors: Vectors, folder: Path, *, force: bool = False) -> int
     temporary.mkdir()
     try:
         for stem, array in vectors.arrays.items():
-            with (temporary / f"{stem}.npy").open("xb") as stream:
-                npy.write_array(stream, np.asarray(array), allow_pickle=False)
+            data = io.BytesIO()  # NumPy's own writing to a file has no errno for a full disk
+            npy.write_array(data, np.asarray(array), allow_pickle=False)
+            (temporary / f"{stem}.npy").write_bytes(data.getbuffer())
         (temporary / INDEX).write_text(index_text(vectors.index), encoding="utf-8")
         size_bytes = sum(file.stat().st_size for file in temporary.iterdir())
         _put_in_place(temporary, folder)
