@@ -118,23 +118,27 @@ def try_seed(seed: int, targets: tuple[str, ...]) -> list[str]:
 
 
 def main() -> None:
-    """Run the seeds that the command line names."""
+    """Run the seeds that the command line names; Ctrl-C ends the run with what was found so far."""
     first, count = int(sys.argv[1]), int(sys.argv[2])
     targets = () if "--float-only" in sys.argv else TARGETS
     warnings.simplefilter("ignore")
     onnxruntime.set_default_logger_severity(4)
     found: Counter[str] = Counter()
-    begin, failures = time.process_time(), 0
-    for seed in range(first, first + count):
-        try:
-            found.update(try_seed(seed, targets))
-        except Exception as error:
-            failures += 1
-            print(f"seed {seed}: {type(error).__name__}: {str(error)[:300]}", flush=True)
+    begin, done, failures = time.process_time(), 0, 0
+    try:
+        for seed in range(first, first + count):
+            try:
+                found.update(try_seed(seed, targets))
+            except Exception as error:
+                failures += 1
+                print(f"seed {seed}: {type(error).__name__}: {str(error)[:300]}", flush=True)
+            done += 1
+    except KeyboardInterrupt:
+        print("interrupted")
     for result, times in found.most_common():
         print(f"{times:6} {result}")
     seconds = time.process_time() - begin
-    print(f"{count} seeds from {first}, {failures} failures, {seconds:.0f} s of processor time")
+    print(f"{done} seeds from {first}, {failures} failures, {seconds:.0f} s of processor time")
     sys.exit(failures > 0)
 
 
