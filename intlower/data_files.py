@@ -26,6 +26,8 @@ Shape = tuple[int | None, ...]
 
 LABELS = "labels"
 LARGEST_FILE = 8 << 30  # bytes of all arrays together, unpacked
+# Deflate packs 1032 to 1 at best, and real data far less; a small file of zeros is nothing to worry about.
+LARGEST_RATIO, UNSUSPECTED = 100, 1 << 26
 
 _MAKE = "write it with numpy.savez(path, NAME=array, labels=array)"
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
@@ -88,6 +90,12 @@ def read_npz(path: Path, *, limit: int = LARGEST_FILE) -> dict[str, Array]:
                         f"{path}: {name!r} takes {member.file_size:_} bytes, past the limit of "
                         f"{limit:_} that are left for it",
                         "split the data into several runs",
+                    )
+                if member.file_size > UNSUSPECTED + LARGEST_RATIO * member.compress_size:
+                    raise DataError(
+                        f"{path}: {name!r} unpacks to {member.file_size:_} bytes, over "
+                        f"{LARGEST_RATIO} times as many as it takes",
+                        "store such data uncompressed, with numpy.savez",
                     )
                 limit -= member.file_size
                 with archive.open(member) as stream:

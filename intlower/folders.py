@@ -47,6 +47,12 @@ def write_folder(
             f"{folder / existing[0]} exists",
             "choose another folder, or give --force to overwrite",
         )
+    for path in paths:
+        if not (folder / path).parent.resolve().is_relative_to(folder.resolve()):
+            raise ExportError(
+                f"{(folder / path).parent} is a link that leads out of the folder",
+                "choose another folder, or remove the link",
+            )
     temporary = folder.parent / f".{folder.name}.{secrets.token_hex(4)}"
     temporary.mkdir()
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -22,7 +23,8 @@ def read_model(path: Path) -> tuple[onnx.ModelProto, str]:
     """Return the model with its external data loaded, and the SHA-256 of the file's bytes in hex.
 
     External data is only read from files in the model's own folder or below it, after symbolic
-    links are followed.
+    links are followed, that have no other name (a hard link): what onnx had to learn in CVE-2022-25882,
+    CVE-2024-27318, CVE-2026-27489 and CVE-2026-34446.
 
     Raises:
         ModelError: there is no such file, it is not an ONNX model, it is an intlower artifact,
@@ -111,6 +113,11 @@ def _load_external_data(path: Path, model: onnx.ModelProto, size_bytes: int) -> 
                 "export the model again, or copy its data file again",
             )
         with file.open("rb") as stream:
+            if os.fstat(stream.fileno()).st_nlink > 1:
+                raise ModelError(
+                    f"external data of {tensor.name!r}: {file.name!r} is a hard link, which may be a file from anywhere",
+                    "put a copy of the data file in its place: cp FILE COPY && mv COPY FILE",
+                )
             stream.seek(offset)
             tensor.raw_data = stream.read(length)
         tensor.ClearField("external_data")

@@ -87,10 +87,10 @@ def _checked_opset(model: onnx.ModelProto) -> int:
         raise ModelError(
             "the model's external data is not loaded", "read the file with read_model"
         )
-    light = _without_data(model)
-    if light.ByteSize() > LARGEST_MODEL_BYTES:
-        raise ModelError("the model is larger than 2 GiB")
     try:
+        light = _without_data(model)
+        if light.ByteSize() > LARGEST_MODEL_BYTES:
+            raise ModelError("the model is larger than 2 GiB")
         onnx.checker.check_model(light)
     except (onnx.checker.ValidationError, ValueError) as error:  # ValueError: text not in UTF-8
         reason = str(error).strip().split("\n")[0]

@@ -150,6 +150,19 @@ def test_an_array_larger_than_the_limit_is_refused_before_it_is_unpacked(
         read_npz(path, limit=1_000_000)
 
 
+def test_an_archive_that_unpacks_to_far_more_than_it_is_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file, file.open("x.npy", "w") as x:
+        np.lib.format.write_array_header_1_0(
+            x, {"descr": "|u1", "fortran_order": False, "shape": (1 << 28,)}
+        )
+        for _ in range(1 << 8):
+            x.write(bytes(1 << 20))
+    assert path.stat().st_size < 1 << 20
+    with pytest.raises(DataError, match="times as many as it takes"):
+        read_npz(path)
+
+
 def test_sizes_that_the_archive_states_and_does_not_have_are_refused(tmp_path: Path) -> None:
     path = archive(tmp_path / "x.npz", {"x.npy": npy_bytes(np.zeros(100))})
     data = bytearray(path.read_bytes())

@@ -45,6 +45,15 @@ def test_no_path_leads_out_of_the_folder(path: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_no_link_leads_out_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out" / "sub").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ExportError, match="leads out"):
+        write_folder({"sub/a": b"1"}, tmp_path / "out", force=True)
+    assert not any((tmp_path / "elsewhere").iterdir())
+
+
 def test_a_file_in_the_way_and_a_missing_parent_are_errors(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     with pytest.raises(NotADirectoryError):

@@ -174,6 +174,32 @@ def test_a_data_file_that_links_outside_is_refused(tmp_path: Path) -> None:
     assert "lies outside the model's folder" in refused(path)
 
 
+def test_a_data_file_that_is_a_hard_link_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    path = with_external_data(folder)
+    (tmp_path / "secret").hardlink_to(folder / "weights.bin")
+    assert "is a hard link" in refused(path)
+    (tmp_path / "secret").unlink()
+    read_model(path)
+
+
+def test_keys_of_external_data_that_onnx_does_not_know_change_nothing(tmp_path: Path) -> None:
+    """They were set as attributes of an object once (CVE-2026-34445)."""
+
+    def change(model: onnx.ModelProto) -> None:
+        for key in ("__class__", "basepath", "offset_", "checksum"):
+            model.graph.initializer[0].external_data.add(key=key, value="9" * 30)
+
+    path = edit(with_external_data(tmp_path), change)
+    assert read_model(path)[0].graph.initializer[0].data_location == onnx.TensorProto.DEFAULT
+
+
+def test_lengths_that_overflow_64_bits_together_are_refused(tmp_path: Path) -> None:
+    path = set_external(with_external_data(tmp_path), "offset", str((1 << 63) - 1))
+    assert "are not the 864 bytes" in refused(path)
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [("offset", "1000000000"), ("length", "1000000000"), ("length", "4"), ("length", "0")],
