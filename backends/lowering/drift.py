@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from intlower.compiler.operators import (
     Relu,
     activation_bounds,
     known,
+    normalize_axis,
 )
 
 Array = NDArray[np.float64]
@@ -33,50 +35,63 @@ class Drift:
         graph: of the values.
         moments: of its values in the float network, as far as they are known.
         found: the shift of each value that has one, [C], after its activation.
+        forgotten: values that are known to have none.
     """
 
     graph: Graph
     moments: Mapping[str, ValueMoments]
     found: dict[str, Array] = field(default_factory=dict)
+    forgotten: set[str] = field(default_factory=set)
 
     def of(self, name: str) -> Array | None:
         """Return the shift of a value, following it back through what hands it on; None where there is none.
 
-        1. Sums add shifts; Concat joins them.
+        1. Sums add shifts; Concat along the channels joins them.
         2. A maximum shifts by as much as what it is taken of (in truth by no more); a mean does, and a Flatten of one
            position for each channel.
         3. Everything else is taken to forget them.
         """
-        if name in self.found:
-            return self.found[name]
-        node = self.graph.producers().get(name)
-        if node is None:
-            return None
-        shifts = [self.of(source) for source in node.inputs]
+        producers, waiting = self.graph.producers(), [name]
+        while waiting:  # each value once, however many paths lead to it, and without recursion
+            node = producers.get(waiting[-1])
+            if node is None or node.output in self.found or node.output in self.forgotten:
+                waiting.pop()
+                continue
+            before = [
+                source
+                for source in node.inputs
+                if source in producers
+                and source not in self.found
+                and source not in self.forgotten
+            ]
+            if before:
+                waiting += before
+            elif self._recorded(node, self._handed_on(node)) is None:
+                self.forgotten.add(node.output)
+        return self.found.get(name)
+
+    def _handed_on(self, node: Node) -> Array | None:
+        """Return the shift of what a node computes, before its activation, from those of its inputs."""
+        values = [
+            self.graph.values[source] for source in node.inputs if source in self.graph.values
+        ]
+        shifts = [self.found.get(value.name) for value in values]
         if all(shift is None for shift in shifts):
             return None
+        channels = self.graph.values[node.output].shape[1]
+        whole = [
+            np.zeros(known(value.shape[1])) if shift is None else shift
+            for value, shift in zip(values, shifts, strict=True)
+        ]
         match node.operator:
-            case Add() | Concat():  # 1
-                whole = [
-                    np.zeros(known(self.graph.values[source].shape[1]))
-                    if shift is None
-                    else shift
-                    for source, shift in zip(node.inputs, shifts, strict=True)
-                    if source in self.graph.values
-                ]
-                joined = (
-                    np.concatenate(whole)
-                    if isinstance(node.operator, Concat)
-                    else np.sum(whole, axis=0)
-                )
-                return self._recorded(node, joined)
+            case Add():  # 1
+                return reduce(np.add, whole)
+            case Concat(axis=axis) if normalize_axis(axis, len(values[0].shape)) == 1:
+                return np.concatenate(whole)
             case MaxPool() | AveragePool() | GlobalAveragePool() | Relu():  # 2
-                return self._recorded(node, shifts[0])
-            case Flatten():
-                same = (
-                    shifts[0] is not None and len(shifts[0]) == self.graph.values[name].shape[1]
-                )
-                return self._recorded(node, shifts[0] if same else None)
+                return shifts[0]
+            case Flatten() if shifts[0] is not None and len(shifts[0]) == channels:
+                return shifts[0]
             case _:  # 3
                 return None
 
