@@ -15,7 +15,7 @@ from intlower.compiler.grids.documents import read_grid
 from intlower.compiler.program import HostStep, IntegerProgram, Origin
 
 METADATA_KEY = "intlower"
-FORMAT = 2
+FORMAT = 3
 # A program of ten thousand tensors has a tenth of this.
 LONGEST_TEXT = 1 << 26
 
@@ -51,6 +51,10 @@ def metadata_text(program: IntegerProgram) -> str:
         "pipeline": origin.pipeline,
         "calibration": origin.calibration,
         "seed": origin.seed,
+        "recipe": origin.recipe,
+        "steps": list(origin.steps),
+        "verdicts": list(origin.verdicts),
+        "ranges": {source: list(names) for source, names in origin.ranges.items()},
         "constants_sha256": _constants_digest(program),
         "tensors": {name: t.grid.document() for name, t in program.tensors.items()},
         "weights": {
@@ -94,12 +98,21 @@ def parse_metadata(text: str) -> Metadata:
         grids=_grids(fields.value("tensors"), "tensors"),
         weight_grids=_grids(fields.value("weights"), "weights"),
         host=tuple(_host_step(step) for step in fields.list("host")),
-        origin=Origin(
-            source_sha256=fields.string("source_sha256"),
-            pipeline=fields.string("pipeline"),
-            calibration=fields.string("calibration"),
-            seed=fields.integer("seed"),
-        ),
+        origin=_origin(fields),
+    )
+
+
+def _origin(fields: Fields) -> Origin:
+    ranges = Fields(fields.value("ranges"), "ranges")
+    return Origin(
+        source_sha256=fields.string("source_sha256"),
+        pipeline=fields.string("pipeline"),
+        calibration=fields.string("calibration"),
+        seed=fields.integer("seed"),
+        recipe=fields.string("recipe"),
+        steps=fields.strings("steps"),
+        verdicts=fields.strings("verdicts"),
+        ranges={source: ranges.strings(source) for source in ranges.document},
     )
 
 
