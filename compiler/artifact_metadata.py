@@ -30,6 +30,7 @@ class Metadata:
         weight_grids: of every weighted instruction, by name.
         host: float steps after the last integers.
         origin: how the program was made.
+        on_host: names of the instructions that the host runs.
     """
 
     target: str
@@ -37,6 +38,7 @@ class Metadata:
     weight_grids: Mapping[str, Grid]
     host: tuple[HostStep, ...]
     origin: Origin
+    on_host: frozenset[str] = frozenset()
 
 
 def metadata_text(program: IntegerProgram) -> str:
@@ -68,6 +70,9 @@ def metadata_text(program: IntegerProgram) -> str:
             for step in program.host
         ],
     }
+    on_host = [instruction.name for instruction in program.instructions if instruction.host]
+    if on_host:
+        document["on_host"] = on_host
     return json.dumps(document, sort_keys=True, allow_nan=False)
 
 
@@ -99,6 +104,10 @@ def parse_metadata(text: str) -> Metadata:
             pipeline=fields.string("pipeline"),
             calibration=fields.string("calibration"),
             seed=fields.integer("seed"),
+        ),
+        on_host=frozenset(
+            typed(name, str, "on_host")
+            for name in typed(document.get("on_host", []), list, "on_host")
         ),
     )
 

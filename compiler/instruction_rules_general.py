@@ -20,9 +20,7 @@ def _narrow(checker: Checker) -> None:
 
 
 def _reaches(checker: Checker) -> tuple[int, int]:
-    first, second = checker.numbers(
-        "input_zero_points", 2, *checker.kernel.activation.limits
-    )
+    first, second = checker.numbers("input_zero_points", 2, *checker.kernel.activation.limits)
     return checker.reach(first), checker.reach(second)
 
 

@@ -51,9 +51,7 @@ def matmul_entry(
     constants = carray(constants_pointer, constants_bytes)
     narrow, wide = arena.view(np.int32), arena.view(np.int64)
     integers, floats = constants.view(np.int32), constants.view(np.float32)
-    matmul(
-        row, inputs, outputs, narrow, wide, integers, floats, scratch, thread, threads
-    )
+    matmul(row, inputs, outputs, narrow, wide, integers, floats, scratch, thread, threads)
 
 
 def normalize_entry(

@@ -199,9 +199,7 @@ def divide(row: Array, inputs: Array, outputs: Array, thread: Any, threads: Any)
 
 
 @part
-def load_constant(
-    row: Array, outputs: Array, codes: Array, thread: Any, threads: Any
-) -> None:
+def load_constant(row: Array, outputs: Array, codes: Array, thread: Any, threads: Any) -> None:
     """Copy constants into a tensor."""
     d, t = row[OUTPUT] // row[OUTPUT_BYTES], row[TABLE] // 4
     first, last = share(row[LENGTH], thread, threads)

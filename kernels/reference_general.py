@@ -213,9 +213,7 @@ def convert(
     return stored(key.output, scaled + output_zero_point, minimum, maximum)
 
 
-def lookup_interpolated(
-    key: KernelKey, codes: Codes, *, table: NDArray[np.int32]
-) -> Codes:
+def lookup_interpolated(key: KernelKey, codes: Codes, *, table: NDArray[np.int32]) -> Codes:
     """Return a function of every 16-bit code, linear between 513 of its values, equation (G7).
 
         u = code - least code,   y = interpolated(table[u >> 7], table[(u >> 7) + 1], u mod 2**7, 7)

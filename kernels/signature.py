@@ -206,14 +206,24 @@ OPERATORS: dict[str, OperatorSchema] = {
     "normalize": OperatorSchema(
         constants=("multiplier", "bias"),
         attributes=(
-            "bias_shift", "shift", "epsilon", "input_shift", "output_zero_point", *_LIMITS
+            "bias_shift",
+            "shift",
+            "epsilon",
+            "input_shift",
+            "output_zero_point",
+            *_LIMITS,
         ),
         converts=True,
     ),
     "lrn": OperatorSchema(
         constants=("table",),
         attributes=(
-            "size", "sum_shift", "shift", "input_zero_point", "output_zero_point", *_LIMITS
+            "size",
+            "sum_shift",
+            "shift",
+            "input_zero_point",
+            "output_zero_point",
+            *_LIMITS,
         ),
         converts=True,
     ),

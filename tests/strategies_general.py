@@ -99,7 +99,9 @@ class GeneralOperators(ExtendedOperators):
         }
         if self.draw(st.booleans()):  # near the codes
             attributes |= {"shift": 38, "bias_shift": self.integer(0, 16)}
-        constants = {name: self.array(*_INT32, shape, "int32") for name in ("multiplier", "bias")}
+        constants = {
+            name: self.array(*_INT32, shape, "int32") for name in ("multiplier", "bias")
+        }
         key = self._key("normalize", x, output)
         return self.emit(key, [flat], self.shape(flat), constants, attributes)
 
