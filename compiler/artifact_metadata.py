@@ -30,6 +30,7 @@ class Metadata:
         weight_grids: of every weighted instruction, by name.
         host: float steps after the last integers.
         origin: how the program was made.
+        on_host: names of the instructions that the host runs.
     """
 
     target: str
@@ -37,6 +38,7 @@ class Metadata:
     weight_grids: Mapping[str, Grid]
     host: tuple[HostStep, ...]
     origin: Origin
+    on_host: frozenset[str]
 
 
 def metadata_text(program: IntegerProgram) -> str:
@@ -62,6 +64,7 @@ def metadata_text(program: IntegerProgram) -> str:
             for instruction in program.instructions
             if instruction.weight_grid is not None
         },
+        "on_host": [i.name for i in program.instructions if i.host],
         "host": [
             {
                 "operator": step.operator,
@@ -99,6 +102,7 @@ def parse_metadata(text: str) -> Metadata:
         weight_grids=_grids(fields.value("weights"), "weights"),
         host=tuple(_host_step(step) for step in fields.list("host")),
         origin=_origin(fields),
+        on_host=frozenset(fields.strings("on_host")),
     )
 
 

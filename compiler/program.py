@@ -44,6 +44,7 @@ class Instruction:
         constants: integer arrays in the order of the kernel's schema.
         attributes: integers in the order of the kernel's schema.
         weight_grid: what the weight codes stand for, for weighted kernels (reports and exporters).
+        host: whether the host runs it, beside the target: the same integers, on another processor.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Instruction:
     constants: Mapping[str, Constant] = field(default_factory=dict)
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     weight_grid: Grid | None = None
+    host: bool = False
 
     def __post_init__(self) -> None:
         schema = self.kernel.schema
@@ -208,10 +210,14 @@ class IntegerProgram:
         """Return the number of multiply-accumulate operations for one sample."""
         total = 0
         for instruction in self.instructions:
-            if "weights" in instruction.constants:
-                weights = instruction.constants["weights"].array
-                positions = math.prod(
-                    d for d in self.tensors[instruction.output].shape[2:] if d is not None
-                )
-                total += weights.size * positions
+            total += self.products_of(instruction)
         return total
+
+    def products_of(self, instruction: Instruction) -> int:
+        """Return the number of multiply-accumulate operations of one instruction, for one sample."""
+        sizes = [d for d in self.tensors[instruction.output].shape[1:] if d is not None]
+        if "weights" in instruction.constants:
+            return instruction.constants["weights"].array.size * math.prod(sizes[1:])
+        if instruction.kernel.operator == "matmul":
+            return math.prod(sizes) * (self.tensors[instruction.inputs[0]].shape[-1] or 1)
+        return 0
