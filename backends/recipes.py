@@ -108,6 +108,11 @@ def uniform_recipe(
             "leave it out",
         )
     recipe = composed_recipe(spec.name, name, default_steps(spec), _steps(spec), added, removed)
+    return with_convolutions(recipe)
+
+
+def with_convolutions(recipe: Recipe) -> Recipe:
+    """Return a composed recipe that makes convolutions of other products after the passes that every target begins with."""
     own = recipe.passes[len(STANDARD_PASSES) :]
     return replace(recipe, passes=(*STANDARD_PASSES, *CONVOLUTION_PASSES, *own))
 

@@ -48,7 +48,7 @@ def spec(saturate: bool = False) -> HalfSpec:
 
 
 def lower(graph: Graph, saturate: bool = False) -> IntegerProgram:
-    return lower_half(graph, spec(saturate), ORIGIN)
+    return lower_half(graph, {}, spec(saturate), RECIPE, ORIGIN)
 
 
 def operators(program: IntegerProgram) -> list[str]:
