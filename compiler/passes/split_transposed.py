@@ -96,6 +96,7 @@ def _split(graph: Graph, node: Node) -> Graph:
     ]
     used = {other.name for other in graph.nodes} | {node.name}
     nodes: list[Node] = []
+    taken |= constants.keys()
     for number, (part, step) in enumerate(steps):
         last = number == len(steps) - 1
         nodes.append(
