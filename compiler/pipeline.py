@@ -14,7 +14,7 @@ from intlower.compiler.calibration import Calibration, Ranges, calibrate
 from intlower.compiler.calibration.methods.form import GridForm
 from intlower.compiler.calibration.methods.select import Method
 from intlower.compiler.discovery import load_target
-from intlower.compiler.errors import CalibrationError, CalibrationWarning, DataError
+from intlower.compiler.errors import CalibrationError, CalibrationWarning, DataError, ModelError
 from intlower.compiler.graph import Graph
 from intlower.compiler.importer import import_model, read_model
 from intlower.compiler.operators import Shape
@@ -165,6 +165,12 @@ def _prepared_graph(
     model, digest = read_model(path)
     graphs = [import_model(model, shapes=shapes)]
     del model
+    for value in graphs[0].inputs:
+        if not value.shape:
+            raise ModelError(
+                f"input {value.name!r} is one number without axes",
+                "export the model with a batch axis: [N, ...]",
+            )
     # Taken out of the list: while the passes run, nothing else holds the weights that they replace.
     return run_passes(graphs.pop(), passes, progress), digest
 

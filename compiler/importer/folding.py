@@ -242,11 +242,11 @@ def _run(node: OnnxNode, arrays: dict[str, NDArray[Any]], scope: Scope) -> list[
         elements = _output_elements(model, arrays)
         if elements is None:
             raise NotSupported("the size of its output cannot be found before it runs")
-        _bound_work(node, arrays, elements)
         scope.folded_elements += elements
         most = min(_MOST_FOLDED + _GROWTH * scope.stored_elements, LARGEST_TENSOR)
         if scope.folded_elements > most:
             raise NotSupported(f"it makes {elements} elements; all such nodes may make {most}")
+        _bound_work(node, arrays, elements)
         with np.errstate(
             all="ignore"
         ):  # values that are not finite are found where they are used

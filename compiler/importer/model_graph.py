@@ -127,6 +127,8 @@ def _all_names(graph: onnx.GraphProto) -> set[str]:
     names = {tensor.name for tensor in (*graph.initializer, *graph.input)}
     for node in graph.node:
         names.update((node.name, *node.input, *node.output))
+    if any(isinstance(name, bytes) for name in names):  # as protobuf gives what is not UTF-8
+        raise InvalidGraph("a name in the model is not text in UTF-8")
     return names
 
 

@@ -101,6 +101,19 @@ def scales(b: NetworkBuilder, *values: float) -> str:
     return b.node("Resize", "x", "", b.constant(values))
 
 
+def _no_axes() -> onnx.ModelProto:
+    b = NetworkBuilder()
+    return b.model({"x": []}, b.relu("x"))
+
+
+def _unreadable_name() -> onnx.ModelProto:
+    """A model whose node has a name that is not text; only bytes can say so."""
+    b = NetworkBuilder()
+    model = b.model({"x": ["N", 4]}, b.node("Relu", "x", name="UNREADABLE"))
+    data = model.SerializeToString().replace(b"UNREADABLE", b"UN\xf2EADABLE")
+    return onnx.ModelProto.FromString(data)
+
+
 # What is refused, with a part of the sentence.
 REFUSED: Mapping[str, tuple[Make, str]] = {
     "fill": (_constant(lambda b: _ones(b, SIDE, SIDE)), "makes 1099511627776 elements"),
@@ -138,7 +151,7 @@ REFUSED: Mapping[str, tuple[Make, str]] = {
     ),
     "pad-constant": (
         _constant(lambda b: b.node("Pad", b.constant([1.0]), b.integers(0, HUGE))),
-        "takes too long",
+        "makes 1099511627777 elements",
     ),
     "resize-constant": (
         _constant(
@@ -149,11 +162,11 @@ REFUSED: Mapping[str, tuple[Make, str]] = {
                 b.constant([1.0, 1.0, SIDE, SIDE]),
             )
         ),
-        "takes too long",
+        "makes 4398046511104 elements",
     ),
     "outer-product": (
         _constant(lambda b: b.node("MatMul", _ones(b, SIDE, 1), _ones(b, 1, SIDE))),
-        "sums of up to",
+        "makes 1099511627776 elements",
     ),
     "outer-sum": (
         _constant(lambda b: b.node("Add", _ones(b, SIDE, 1), _ones(b, 1, SIDE))),
@@ -210,6 +223,8 @@ REFUSED: Mapping[str, tuple[Make, str]] = {
     "image": (_value(lambda b: b.relu("x"), SIDE, SIDE), "elements per sample"),
     "image-past-int64": (_value(lambda b: b.relu("x"), 1 << 62, 4), "elements per sample"),
     "image-negative": (_value(lambda b: b.relu("x"), -3, 4), "not known at axis 1"),
+    "name-not-utf-8": (_unreadable_name, "not text in UTF-8"),
+    "input-of-no-axes": (_no_axes, "without axes"),
     "lying-initializer": (_changed(lambda m: _claim(m, HUGE)), "constant_0"),
     "negative-initializer": (_changed(lambda m: _claim(m, -4)), "constant_0"),
     "missing-initializer": (_changed(lambda m: m.graph.initializer.pop(0)), "constant_0"),
