@@ -86,8 +86,23 @@ class Teacher:
             objective: what is asked for.
             labels: int64 [N], used where the network has a classifier.
         """
+        seen = self.observe(inputs, objective.slack)
+        total = seen.slackened
+        if seen.scores is not None and labels is not None:
+            uncertainty = functional.cross_entropy(seen.scores, labels)
+            total = total + objective.class_weight * uncertainty / np.log(seen.scores.shape[1])
+        return total, seen.matching
+
+    def observe(self, inputs: Mapping[str, torch.Tensor], slack: float) -> Observation:
+        """Return how far the layers' statistics on a batch are from the recorded ones, and what else the batch shows.
+
+        Args:
+            inputs: float32, for each graph input.
+            slack: see `Objective`.
+        """
         slackened: list[torch.Tensor] = []
         plain: list[torch.Tensor] = []
+        features: list[torch.Tensor] = []
 
         def tap(node: Node, result: torch.Tensor) -> torch.Tensor:
             recorded = self.layers.get(node.output)
@@ -97,19 +112,41 @@ class Teacher:
             gaps = torch.stack(
                 ((mean - recorded.mean) / recorded.std, std / recorded.std - 1.0)
             )
-            over = functional.relu(gaps.abs() - objective.slack) if objective.slack else gaps
+            over = functional.relu(gaps.abs() - slack) if slack else gaps
             slackened.append((over.square().sum(0) * recorded.weight).sum())
             plain.append((gaps.detach().square().sum(0) * recorded.weight).sum())
+            if len(plain) == len(self.layers):
+                pooled = result.flatten(2).mean(2) if result.dim() > 2 else result
+                alive = (recorded.weight > 0).to(pooled.dtype)
+                features.append((pooled - recorded.mean) / recorded.std * alive)
             return result
 
         keep = () if self.logits is None else (self.logits,)
         kept = forward(self.graph, inputs, keep, self.parameters, tap)
-        total = torch.stack(slackened).mean()
-        if self.logits is not None and labels is not None:
-            scores = kept[self.logits].flatten(1)
-            uncertainty = functional.cross_entropy(scores, labels) / np.log(scores.shape[1])
-            total = total + objective.class_weight * uncertainty
-        return total, torch.stack(plain).mean()
+        return Observation(
+            slackened=torch.stack(slackened).mean(),
+            matching=torch.stack(plain).mean(),
+            features=features[0],
+            scores=None if self.logits is None else kept[self.logits].flatten(1),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What a teacher sees in a batch.
+
+    Attributes:
+        slackened: scalar, the matching loss beyond the slack.
+        matching: scalar, the matching loss, without derivative.
+        features: [N, C], of each input, the mean over the positions of the last layer with statistics, in recorded
+            deviations from the recorded mean.
+        scores: [N, K], a classifier's logits, or None.
+    """
+
+    slackened: torch.Tensor
+    matching: torch.Tensor
+    features: torch.Tensor
+    scores: torch.Tensor | None
 
 
 def matching_layers(graph: Graph) -> dict[str, Recorded]:
