@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from intlower.compiler.calibration import Calibration, calibrate
@@ -26,6 +27,7 @@ from intlower.compiler.second_moments import second_moments
 from intlower.compiler.spec import Contract, TargetSpec
 from intlower.compiler.synthesis import Synthesis
 from intlower.compiler.synthesis import synthesize as synthesize_inputs
+from intlower.compiler.synthesis.view import CANVAS, inputs_from
 
 
 def compile_model(
@@ -49,7 +51,8 @@ def compile_model(
     Args:
         path: of the ONNX file.
         target: name of an installed target.
-        samples: representative inputs; without them the model's own batch-norm statistics are used.
+        samples: representative inputs; without them the model's own batch-norm statistics are used. A shared canvas, as
+            `intlower synthesize` writes it, counts as synthesized inputs.
         synthesize: how many inputs to make from the network's statistics and calibrate with, in the place of samples.
         budget_seconds: wall-clock time for that, or None.
         method: how ranges are taken from numbers: of samples, or of what the moments tell. None: from samples as the target's
@@ -70,6 +73,8 @@ def compile_model(
         LoweringError: a layer does not fit the target's integers.
     """
     say = progress or _silent
+    canvas = samples[CANVAS] if samples is not None and set(samples) == {CANVAS} else None
+    samples = samples if canvas is None else None
     chosen = load_target(target)  # first: a typo should not wait for the model
     prepared = chosen.recipe(recipe, added=added, removed=removed)
     if prepared.data_free and samples is not None:
@@ -81,7 +86,9 @@ def compile_model(
         raise DataError(
             "inputs are synthesized only in the place of samples", "give one of them"
         )
-    if prepared.sample_step and samples is None and synthesize is None:
+    if canvas is not None and synthesize is not None:
+        raise DataError("a shared canvas is synthesized already", "give one of them")
+    if prepared.sample_step and samples is None and synthesize is None and canvas is None:
         raise DataError(
             f"the step {prepared.sample_step!r} needs samples",
             f"give a few representative inputs with --samples, or leave out {prepared.sample_step!r}",
@@ -102,6 +109,8 @@ def compile_model(
             say,
         )
     synthetic = None if made is None else made.samples
+    if canvas is not None and prepared.needs_ranges:
+        synthetic = _seen(graph, canvas, input_ranges)
     calibration = Calibration(ranges={}, summary="none: the target needs no ranges")
     if prepared.needs_ranges:
         say("calibrate")
@@ -170,6 +179,16 @@ def _synthesized(
             raise
         warnings.warn(CalibrationWarning(str(error), error.hint), stacklevel=3)
         return None
+
+
+def _seen(
+    graph: Graph,
+    canvas: NDArray[Any],
+    input_ranges: Mapping[str, tuple[float, float]] | None,
+) -> Mapping[str, NDArray[np.float32]]:
+    """Return what the model sees of a canvas that it shares with others."""
+    given = None if len(graph.inputs) != 1 else (input_ranges or {}).get(graph.inputs[0].name)
+    return inputs_from(graph, canvas, given)
 
 
 def _silent(line: str) -> None:

@@ -31,6 +31,20 @@ def input_gradients(
     return tuple(torch.nan_to_num(slope, nan=0.0, posinf=0.0, neginf=0.0) for slope in found)
 
 
+def of_unit_length(gradient: torch.Tensor) -> torch.Tensor:
+    """Return a derivative scaled, for each input by itself, to length 1: every input of a batch has an equal say.
+
+    Found on the networks of the tests: without it MobileNetV2 stays above the level of real images, with it it gets there in
+    fewer steps.
+
+    Args:
+        gradient: float32 [N, ...].
+    """
+    length = torch.linalg.vector_norm(gradient.flatten(1), dim=1).clamp_min(1e-12)
+    scaled: torch.Tensor = gradient / length.reshape(-1, *(1,) * (gradient.dim() - 1))
+    return scaled
+
+
 def check_start(matching: float, gradients: Sequence[torch.Tensor], graph: Graph) -> None:
     """Prove from the first step that a network can be asked for better inputs.
 

@@ -130,7 +130,9 @@ def answer(teacher: Teacher, lesson: Lesson) -> Answer:
     Raises:
         CalibrationError: the teacher cannot teach; see `check_start`.
     """
-    inputs = torch.tensor(lesson.inputs).requires_grad_()  # a copy: of the same alignment everywhere
+    inputs = torch.tensor(
+        lesson.inputs
+    ).requires_grad_()  # a copy: of the same alignment everywhere
     seen = teacher.observe({teacher.graph.inputs[0].name: inputs}, lesson.wishes.slack)
     total = seen.slackened
     similarity, crowding = _likeness(seen.features)

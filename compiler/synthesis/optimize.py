@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 
 from intlower.compiler.synthesis.adam import Adam, schedule
-from intlower.compiler.synthesis.gradients import check_start, input_gradients
+from intlower.compiler.synthesis.gradients import check_start, input_gradients, of_unit_length
 from intlower.compiler.synthesis.images import InputModel, jittered
 from intlower.compiler.synthesis.teacher import Objective, Teacher
 
@@ -112,6 +112,8 @@ def optimize(
         with torch.no_grad():
             for model, gradient in zip(models, gradients, strict=True):
                 name = model.name
-                moved = leaves[name] - rate * model.std * adam[name].direction(gradient)
-                current[name] = moved.clamp_(model.minimum, model.maximum)
+                direction = adam[name].direction(of_unit_length(gradient))
+                current[name] = (leaves[name] - rate * model.std * direction).clamp_(
+                    model.minimum, model.maximum
+                )
     return {name: tensor.detach() for name, tensor in current.items()}

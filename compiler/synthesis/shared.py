@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from intlower.compiler.synthesis.adam import Adam, schedule
+from intlower.compiler.synthesis.gradients import of_unit_length
 from intlower.compiler.synthesis.images import initial_noise, jittered, quilted
 from intlower.compiler.synthesis.lesson import Answer, FloatArray, Lesson, Wishes
 from intlower.compiler.synthesis.optimize import PROBES
@@ -242,8 +243,7 @@ def _added(
     for index, inputs in seen.items():
         slope = torch.tensor(answers[index].gradient)
         (part,) = torch.autograd.grad(inputs, leaf, slope, retain_graph=True)
-        length = torch.linalg.vector_norm(part.flatten(1), dim=1).clamp_min(1e-12)
-        total += part / length.reshape(-1, *(1,) * (part.dim() - 1))
+        total += of_unit_length(part)
     return total.detach()
 
 

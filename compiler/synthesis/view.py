@@ -6,9 +6,11 @@ A canvas holds numbers in [0, 1]: black and white where models take images, othe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from intlower.compiler.calibration.input_model import (
     PIXEL_MEAN,
@@ -16,10 +18,13 @@ from intlower.compiler.calibration.input_model import (
     InputEstimate,
     estimate_input,
 )
-from intlower.compiler.errors import CalibrationError
+from intlower.compiler.errors import CalibrationError, DataError
 from intlower.compiler.graph import Graph
 from intlower.compiler.operators import known
 from intlower.compiler.synthesis.images import InputModel, input_model
+
+# The one array of a file that holds a canvas; no model's input is called so.
+CANVAS = "shared_canvas"
 
 # Source: ITU-R BT.601, the luma of red, green and blue.
 LUMA = (0.299, 0.587, 0.114)
@@ -71,6 +76,11 @@ class View:
                     "only images are resized; synthesize for this model alone",
                 )
             return self.black + (self.white - self.black) * canvas
+        if canvas.dim() != 4:
+            raise CalibrationError(
+                f"images cannot be made of a canvas of shape {list(canvas.shape[1:])}",
+                "synthesize for models that take images",
+            )
         seen = resize(canvas, *(self.shape[1:] if size is None else size))
         return self.black + (self.white - self.black) * self._channels(seen)
 
@@ -86,6 +96,34 @@ class View:
                 "only grey and colour are turned into each other",
             )
         return pixels.flip(1) if self.reversed_channels else pixels
+
+
+def inputs_from(
+    graph: Graph, canvas: NDArray[Any], given: tuple[float, float] | None = None
+) -> dict[str, NDArray[np.float32]]:
+    """Return what a model sees of a canvas that was made for it or for others, by the name of its input.
+
+    Args:
+        graph: batch norm folded, moments recorded.
+        canvas: float32 [N, C, ...] in [0, 1].
+        given: the range of its input, where known.
+
+    Raises:
+        CalibrationError: the model has several inputs, or others than can be made of the canvas.
+        DataError: the canvas is none.
+    """
+    if canvas.dtype != np.float32 or canvas.ndim < 2 or 0 in canvas.shape:
+        raise DataError(
+            f"a shared canvas is {canvas.dtype}{list(canvas.shape)}, not float32[N, C, ...]",
+            "make one with 'intlower synthesize'",
+        )
+    if not (canvas.min() >= 0 and canvas.max() <= 1):
+        raise DataError(
+            "a shared canvas has numbers outside [0, 1]", "make one with 'intlower synthesize'"
+        )
+    view = view_of(graph, given)
+    with torch.inference_mode():
+        return {view.name: view(torch.tensor(canvas)).numpy()}
 
 
 def view_of(graph: Graph, given: tuple[float, float] | None = None) -> View:
