@@ -154,10 +154,25 @@ def synthesize_shared(
 
 def _opened(school: School, size: int, seed: int, index: int) -> _Group:
     """Return a group of noise."""
-    mixed = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
-    generator = torch.Generator().manual_seed(mixed)
+    generator = _generator(seed, index)
     canvas = initial_noise(school.canvas, (size, *school.terms[0].shape), generator)
     return _Group(canvas=canvas, generator=generator, adam=Adam(canvas))
+
+
+def _generator(seed: int, index: int) -> torch.Generator:
+    mixed = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
+    return torch.Generator().manual_seed(mixed)
+
+
+def noise_canvas(school: School, count: int, seed: int) -> FloatArray:
+    """Return the noise that a school begins with, at full size: float32 [count, C, ...]."""
+    shape = school.terms[-1].shape
+    with one_thread():
+        parts = [
+            initial_noise(school.canvas, (size, *shape), _generator(seed, index))
+            for index, size in enumerate(group_sizes(count))
+        ]
+        return torch.cat(parts).numpy()
 
 
 @dataclass(slots=True, kw_only=True)
