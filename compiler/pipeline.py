@@ -133,7 +133,9 @@ def compile_model(
     origin = Origin(
         source_sha256=digest,
         pipeline=repr(prepared),
-        calibration=calibration.summary + ("" if made is None else f"; {made.verdict}"),
+        calibration=calibration.summary
+        + ("" if made is None else f"; {made.verdict}")
+        + ("" if canvas is None else "; from a shared canvas"),
         seed=seed,
     )
     program = chosen.lower(graph, calibration.ranges, prepared, origin, statistics)
