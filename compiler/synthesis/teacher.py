@@ -36,10 +36,13 @@ class Objective:
             generation of Zhang et al. 2021, with one number for all layers).
         class_weight: weight of the cross-entropy with balanced random labels, in units of that of a uniform guess,
             where the network ends in a classifier.
+        smoothness: weight of the mean squared difference of neighbouring pixels, in variances of the image (the total
+            variation of DeepInversion, Yin et al. 2020, equation 2, without its scale).
     """
 
     slack: float = 0.0
     class_weight: float = 0.0
+    smoothness: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +94,8 @@ class Teacher:
         if seen.scores is not None and labels is not None:
             uncertainty = functional.cross_entropy(seen.scores, labels)
             total = total + objective.class_weight * uncertainty / np.log(seen.scores.shape[1])
+        if objective.smoothness:
+            total = total + objective.smoothness * sum(map(roughness, inputs.values()))
         return total, seen.matching
 
     def observe(self, inputs: Mapping[str, torch.Tensor], slack: float) -> Observation:
@@ -244,6 +249,21 @@ def classifier_output(graph: Graph) -> str | None:
 
 def _features(graph: Graph, name: str) -> int:
     return int(np.prod([known(size) for size in graph.values[name].shape[1:]]))
+
+
+def roughness(images: torch.Tensor) -> torch.Tensor:
+    """Return the mean squared difference of neighbours along height and width, in variances of all numbers; a scalar.
+
+    Args:
+        images: float32 [N, C, H, W]; 0 for what has no height and width.
+    """
+    if images.dim() != 4:
+        return torch.zeros(())
+    pairs = [images.diff(dim=axis).square() for axis in (2, 3) if images.shape[axis] > 1]
+    if not pairs:
+        return torch.zeros(())
+    variance = images.detach().var(correction=0).clamp_min(1e-12)
+    return torch.stack([pair.mean() for pair in pairs]).mean() / variance
 
 
 def batch_statistics(

@@ -160,6 +160,16 @@ def test_labels_spread_images_over_classes() -> None:
     assert classes(labelled) > classes(plain)
 
 
+def test_smooth_images_are_had_for_the_asking() -> None:
+    graph = small_classifier()
+    plain, smooth = made(graph), made(graph, objective=Objective(smoothness=0.3))
+
+    def steepness(result: Synthesis) -> float:
+        return float(np.abs(np.diff(result.samples["x"])).mean())
+
+    assert steepness(smooth) < 0.9 * steepness(plain)
+
+
 def test_an_error_in_one_group_ends_all() -> None:
     class Interrupted(Exception):
         pass
