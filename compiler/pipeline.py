@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.compiler.calibration import Calibration, calibrate
+from intlower.compiler.calibration.input_model import estimate_input
 from intlower.compiler.calibration.methods.form import GridForm
 from intlower.compiler.calibration.methods.select import Method
 from intlower.compiler.discovery import load_target
@@ -189,7 +190,16 @@ def _seen(
     input_ranges: Mapping[str, tuple[float, float]] | None,
 ) -> Mapping[str, NDArray[np.float32]]:
     """Return what the model sees of a canvas that it shares with others."""
-    given = None if len(graph.inputs) != 1 else (input_ranges or {}).get(graph.inputs[0].name)
+    name = graph.inputs[0].name
+    given = (input_ranges or {}).get(name)
+    if given is None and len(graph.inputs) == 1 and estimate_input(graph, name) is None:
+        warnings.warn(
+            CalibrationWarning(
+                f"no batch-norm statistics tell what input {name!r} is like; it is taken to have mean 0 and deviation 1",
+                "give its range with --input-range",
+            ),
+            stacklevel=3,
+        )
     return inputs_from(graph, canvas, given)
 
 

@@ -155,9 +155,20 @@ def _named(job: SchoolJob) -> Answer:
 
 
 def school_of(models: Sequence[ModelFile], shape: tuple[int, ...] | None = None) -> School:
-    """Return the school of some models; see `found_school`."""
+    """Return the school of some models; see `found_school`.
+
+    Raises:
+        CalibrationError: see `found_school`.
+        ModelError: a file is no model that can be read; it is named.
+    """
+    graphs = {}
+    for model in models:
+        try:
+            graphs[model.name] = graph_of(model)
+        except ModelError as error:
+            raise ModelError(f"{model.name}: {error}", error.hint) from None
     return found_school(
-        {model.name: graph_of(model) for model in models},
+        graphs,
         {model.name: model.input_range for model in models if model.input_range is not None},
         shape,
     )

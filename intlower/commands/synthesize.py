@@ -165,11 +165,13 @@ def synthesize(
         return
     _print_set(output, files, made)
     if target is not None:
-        measured = "labelled samples" if data else "inputs made from another seed"
+        measured = "labelled samples" if data else "other synthetic inputs"
+        cells = [_cells(row) for row in rows]
+        kept = [i for i in range(len(COLUMNS)) if any(line[i] for line in cells)]
         print_table(
-            COLUMNS,
-            [_cells(row) for row in rows],
-            title=f"Calibration on {target}, measured on {measured}",
+            [COLUMNS[i] for i in kept],
+            [[line[i] for i in kept] for line in cells],
+            title=f"calibration for {target}, on {measured}",
             numeric=COLUMNS[2:],
         )
 

@@ -120,7 +120,7 @@ def test_one_model_makes_a_set_for_itself(cli: Any, models: tuple[Path, Path]) -
     assert run.document["agreement"] is None
     assert [row["source"] for row in run.document["rows"]] == ["moments", "noise", "own set"]
     run = cli(*arguments, *HERE)
-    assert "measured on inputs made from another seed" in run.out
+    assert "for snpe, on other synthetic inputs" in run.out
     assert [line.split()[0] for line in run.out.splitlines()[-3:]] == 3 * ["small"]
 
 
@@ -180,6 +180,21 @@ def test_numbers_that_are_no_images_make_a_set_too(cli: Any) -> None:
     assert run.document["shape"] == [4, 12]
     run = cli("compile", "numbers.onnx", "--target", "snpe", "--samples", "set.npz")
     assert run.code == 0, run.err
+
+
+def test_a_model_whose_statistics_are_folded_away_is_calibrated_by_what_others_made(
+    cli: Any, models: tuple[Path, Path]
+) -> None:
+    onnx.save(folded(), "folded.onnx")
+    set_of(cli, models, *HERE)
+    arguments = ("compile", "folded.onnx", "--target", "snpe", "--samples", "set.npz")
+    run = cli(*arguments, "--json")
+    assert run.code == 0, run.err
+    assert "4 synthetic inputs" in run.document["calibration"]
+    assert "no batch-norm statistics tell what input 'input' is like" in run.err
+    run = cli(*arguments, "--input-range", "input=0:255", "--json")
+    assert run.document["warnings"] == []
+    assert run.document["inputs"]["input"]["maximum"] == pytest.approx(255, abs=2)
 
 
 def test_a_canvas_that_does_not_fit_is_refused(cli: Any, models: tuple[Path, Path]) -> None:
