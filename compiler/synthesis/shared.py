@@ -197,7 +197,7 @@ class _Run:
             elif step:
                 each = (now - begin) / (step - 1)
             if step == PROBES and now + (steps - step) * each > deadline:
-                steps = step + max(0, int((deadline - now) / each))
+                steps = step + max(0, int((deadline - now) / max(each, 1e-9)))
                 self.shortened = True
             if now >= deadline and step:  # one answer is always heard
                 self.shortened = True

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
+import intlower
 from intlower import api
 from intlower.compiler.errors import CalibrationError, DataError, ModelError
 from intlower.compiler.synthesis.view import CANVAS
@@ -205,6 +206,14 @@ def test_a_canvas_that_does_not_fit_is_refused(cli: Any, models: tuple[Path, Pat
     with pytest.raises(DataError, match="synthesized already"):
         api.compile(models[0], target="snpe", samples=canvas, synthesize=2)
     api.compile(models[0], target="snpe", samples=canvas, recipe="data-free-strict")
+
+
+def test_the_python_interface_gives_the_samples_of_compile(models: tuple[Path, Path]) -> None:
+    samples = intlower.synthesize(models, count=2)
+    assert samples[CANVAS].shape == (2, 3, 12, 12)
+    for model in models:
+        program = intlower.compile(model, target="snpe", samples=samples)
+        assert "shared canvas" in program.origin.calibration
 
 
 def test_a_cut_is_warned_of(cli: Any, models: tuple[Path, Path]) -> None:
