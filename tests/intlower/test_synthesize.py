@@ -14,11 +14,18 @@ import pytest
 import intlower
 from intlower import api
 from intlower.compiler.errors import CalibrationError, DataError, ModelError
+from intlower.compiler.synthesis import school
 from intlower.compiler.synthesis.view import CANVAS
 from intlower.data_files import read_data, write_npz
 from intlower.school import graph_of, model_files, shared_set
 
 HERE = ("--jobs", 1)
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six steps instead of 120: what the commands do does not depend on how good the inputs are."""
+    monkeypatch.setattr(school, "ONLY_STEPS", 6)
 
 
 @pytest.fixture
@@ -92,6 +99,7 @@ def test_teachers_on_a_cluster_give_the_same_bytes(
     assert set_of(cli, models, *HERE) == set_of(cli, models, *options)
 
 
+@pytest.mark.slow
 def test_the_report_compares_every_source_for_every_model(
     cli: Any, models: tuple[Path, Path]
 ) -> None:
