@@ -114,7 +114,7 @@ def compile_model(
             bool(prepared.sample_step) and not prepared.synthesize,
             say,
         )
-        if made is None:  # with a warning: what is left is the default
+        if made is None and prepared.synthesize:  # with a warning: what is left is the default
             rest = chosen.recipe("default", added=added, removed=removed)
             prepared = replace(rest, name=prepared.name, passes=prepared.passes)
     synthetic = None if made is None else made.samples
