@@ -19,6 +19,7 @@ from intlower.compiler.instruction_checker import LARGEST_TENSOR, Attributes, Ch
 from intlower.compiler.instruction_rules_extended import EXTENDED_RULES
 from intlower.compiler.instruction_rules_half import HALF_RULES
 from intlower.compiler.instruction_rules_log import LOG_RULES
+from intlower.compiler.instruction_rules_minifloat import MINIFLOAT_RULES
 from intlower.compiler.operators import AveragePool, Concat, Conv, MaxPool, Pad, Shape, Slice
 from intlower.kernels.numerics_fixed import SUM_INTEGER_BITS
 from intlower.kernels.signature import ElementType, KernelKey, Requantize
@@ -298,4 +299,5 @@ _RULES = {
     **EXTENDED_RULES,
     **LOG_RULES,
     **HALF_RULES,
+    **MINIFLOAT_RULES,
 }

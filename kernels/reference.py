@@ -20,6 +20,7 @@ from intlower.kernels.reference_extended import EXTENDED_REFERENCES
 from intlower.kernels.reference_fixed import mean_pool, softmax_fixed
 from intlower.kernels.reference_half import HALF_REFERENCES
 from intlower.kernels.reference_log import LOG_REFERENCES
+from intlower.kernels.reference_minifloat import MINIFLOAT_REFERENCES
 from intlower.kernels.reference_movement import (
     concat,
     max_pool,
@@ -380,4 +381,5 @@ _REFERENCES: dict[str, Callable[..., Codes]] = {
     **EXTENDED_REFERENCES,
     **LOG_REFERENCES,
     **HALF_REFERENCES,
+    **MINIFLOAT_REFERENCES,
 }

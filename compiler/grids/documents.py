@@ -10,8 +10,10 @@ from intlower.compiler.fields import Fields
 from intlower.compiler.grids.base import Grid
 from intlower.compiler.grids.half import HalfGrid
 from intlower.compiler.grids.logarithmic import LogGrid
+from intlower.compiler.grids.minifloat import MinifloatGrid
 from intlower.compiler.grids.uniform import UniformGrid
 from intlower.kernels.half_rule import Subnormals
+from intlower.kernels.minifloat_rule import MinifloatRule
 from intlower.kernels.numerics import Rounding
 from intlower.kernels.signature import ElementType
 
@@ -69,8 +71,18 @@ def _half(fields: Fields) -> HalfGrid:
     return HalfGrid(subnormals=names[subnormals], saturate=fields.boolean("saturate"))
 
 
+def _minifloat(fields: Fields) -> MinifloatGrid:
+    layout = fields.string("layout")
+    try:
+        rule = MinifloatRule.parse(layout)
+    except ValueError as error:
+        raise ArtifactError(f"{fields.where}: {error}") from error
+    return MinifloatGrid(rule=rule, exponent_bias=fields.integer("exponent_bias"))
+
+
 _READERS: dict[str, Callable[[Fields], Grid]] = {
     UniformGrid.kind: _uniform,
     LogGrid.kind: _logarithmic,
     HalfGrid.kind: _half,
+    MinifloatGrid.kind: _minifloat,
 }

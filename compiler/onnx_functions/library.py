@@ -17,6 +17,10 @@ from intlower.compiler.onnx_functions import (
 from intlower.compiler.onnx_functions.body import Body, Value
 from intlower.compiler.onnx_functions.extended import EXTENDED_MEANINGS, EXTENDED_WRITERS
 from intlower.compiler.onnx_functions.half import HALF_MEANINGS, HALF_WRITERS
+from intlower.compiler.onnx_functions.minifloat import (
+    MINIFLOAT_MEANINGS,
+    MINIFLOAT_WRITERS,
+)
 from intlower.kernels.signature import KernelKey, Requantize
 
 _WRITERS: dict[str, Callable[[Body, KernelKey], Value]] = {
@@ -43,6 +47,7 @@ _WRITERS: dict[str, Callable[[Body, KernelKey], Value]] = {
     "linear_clamp": logarithmic.linear_clamp,
     **EXTENDED_WRITERS,
     **HALF_WRITERS,
+    **MINIFLOAT_WRITERS,
 }
 
 _MEANINGS = {
@@ -70,6 +75,7 @@ _MEANINGS = {
     "linear_clamp": "Linear {x}, clamped",
     **EXTENDED_MEANINGS,
     **HALF_MEANINGS,
+    **MINIFLOAT_MEANINGS,
 }
 
 _ROUNDINGS = {
@@ -129,6 +135,8 @@ def _description(key: KernelKey) -> str:
         meaning += ", one scale per channel"
     if key.half is not None:
         return f"{meaning}; {key.half.describe()}."
+    if key.minifloat is not None:
+        return f"{meaning}; {key.minifloat.describe()}."
     if key.requantize is None:
         return f"{meaning}."
     return f"{meaning}; requantized to {key.output.dtype_name}: {_ROUNDINGS[key.requantize]}."
