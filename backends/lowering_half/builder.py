@@ -1,10 +1,11 @@
-"""What the half-precision lowering of one graph collects."""
+"""What the lowering of one graph to floating-point arithmetic collects; half precision is one such."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,33 +17,75 @@ from intlower.compiler.grids import Grid, HalfGrid
 from intlower.compiler.operators import Activation, Shape, activation_bounds, known
 from intlower.compiler.program import Attribute, HostStep, Instruction, Tensor
 from intlower.kernels.half_rule import HalfRule
+from intlower.kernels.minifloat_rule import MinifloatRule
 from intlower.kernels.signature import OPERATORS, ElementType, KernelKey, Requantize
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pieces:
+    """What an instruction takes beside its inputs.
+
+    Attributes:
+        constants: arrays by name.
+        attributes: integers by name.
+        weight_grid: of the weights, where there are some.
+    """
+
+    constants: Mapping[str, Any]
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    weight_grid: Grid | None = None
+
+
 @dataclass(slots=True, kw_only=True)
-class HalfBuilder:
+class FloatBuilder(ABC):
     """Tensors and instructions in the making; lives only inside one lowering.
 
     Attributes:
+        family: what names of the number system's operators begin with.
+        max_pool: name of the operator.
         graph: what is lowered.
         target: name of the target, for messages.
-        rule: the arithmetic.
         tensors: defined so far, by name.
         instructions: emitted so far.
         host: steps left to the host.
     """
 
+    family: ClassVar[str]
+    max_pool: ClassVar[str]
+
     graph: Graph
     target: str
-    rule: HalfRule
     tensors: dict[str, Tensor] = field(default_factory=dict)
     instructions: list[Instruction] = field(default_factory=list)
     host: list[HostStep] = field(default_factory=list)
 
-    @property
-    def grid(self) -> HalfGrid:
-        """The numbers of half-precision tensors and constants."""
-        return HalfGrid.of(self.rule)
+    @abstractmethod
+    def define_value(self, name: str) -> None:
+        """Add the tensor of a graph value."""
+
+    @abstractmethod
+    def define_moved(self, name: str, source: str) -> None:
+        """Add the tensor of a graph value that holds numbers of another."""
+
+    @abstractmethod
+    def parameters(self, node: Node) -> Pieces:
+        """Return weights and biases of a Conv or Gemm."""
+
+    @abstractmethod
+    def bounds(self, activation: Activation | None, output: str) -> dict[str, Any]:
+        """Return the constants minimum and maximum: the bounds of an activation for each channel of a tensor, [C]."""
+
+    @abstractmethod
+    def border(self, value: float, source: str) -> tuple[str, Pieces]:
+        """Return the operator that pads a tensor with a number, and what holds the number."""
+
+    @abstractmethod
+    def joined(self, node: Node) -> tuple[str, ...]:
+        """Return a concatenation's inputs as tensors of its output's numbers."""
+
+    @abstractmethod
+    def arithmetic(self, operator: str, inputs: Sequence[str], output: str) -> Arithmetic:
+        """Return what an operator's kernel and attributes say of the number system."""
 
     def shape(self, name: str) -> Shape:
         """Return the shape of a tensor that exists."""
@@ -51,10 +94,6 @@ class HalfBuilder:
     def define(self, name: str, shape: Shape, grid: Grid) -> None:
         """Add a tensor."""
         self.tensors[name] = Tensor(name=name, shape=shape, grid=grid)
-
-    def define_value(self, name: str) -> None:
-        """Add the tensor of a graph value, in half precision."""
-        self.define(name, self.graph.values[name].shape, self.grid)
 
     def constant(self, node: Node, position: int) -> NDArray[Any]:
         """Return a constant operand.
@@ -70,27 +109,9 @@ class HalfBuilder:
             )
         return self.graph.constants[name].array
 
-    def halves(self, values: NDArray[Any], where: str) -> NDArray[Any]:
-        """Return weights or biases in half precision.
-
-        Raises:
-            ScaleOutOfRange: one of them overflows.
-        """
-        result = self.grid.quantize(values)
-        if not np.isfinite(result).all():
-            raise ScaleOutOfRange(
-                f"{where} reaches {np.abs(values).max():.6g}, past 65504, the greatest float16",
-                "equalize the layers (--with equalize), or choose a target that saturates",
-            )
-        return result
-
-    def bounds(self, activation: Activation | None, channels: int) -> dict[str, Any]:
-        """Return the constants minimum and maximum: the bounds of an activation for each channel, float16 [C]."""
-        low, high = (
-            np.broadcast_to(self.grid.quantize(bound), (channels,))
-            for bound in activation_bounds(activation)
-        )
-        return {"minimum": low, "maximum": high}
+    def bias(self, node: Node, outputs: int) -> NDArray[Any]:
+        """Return the biases of a Conv or Gemm, 0 where it has none."""
+        return self.constant(node, 2) if len(node.inputs) == 3 else np.zeros(outputs)
 
     def channels(self, name: str) -> int:
         """Return the size of axis 1 of a graph value, by which bounds may differ."""
@@ -110,8 +131,9 @@ class HalfBuilder:
         per_channel: bool = False,
         requantize: Requantize | None = None,
     ) -> None:
-        """Append an instruction; its kernel key follows from the tensors' types and the rule."""
+        """Append an instruction; its kernel key follows from the tensors' types and the arithmetic."""
         activation: ElementType = self.tensors[inputs[0]].grid.element
+        arithmetic = self.arithmetic(operator, inputs, output)
         key = KernelKey(
             operator=operator,
             activation=activation,
@@ -119,7 +141,8 @@ class HalfBuilder:
             per_channel=per_channel,
             output=self.tensors[output].grid.element,
             requantize=requantize,
-            half=self.rule if OPERATORS[operator].half else None,
+            half=arithmetic.half,
+            minifloat=arithmetic.minifloat,
         )
         self.instructions.append(
             Instruction(
@@ -128,7 +151,90 @@ class HalfBuilder:
                 inputs=inputs,
                 output=output,
                 constants={key: Constant(array) for key, array in (constants or {}).items()},
-                attributes=dict(attributes or {}),
+                attributes={**(attributes or {}), **arithmetic.attributes},
                 weight_grid=weight_grid,
             )
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arithmetic:
+    """What an instruction says of its number system.
+
+    Attributes:
+        half: of the kernel's key.
+        minifloat: alike.
+        attributes: of the instruction.
+    """
+
+    half: HalfRule | None = None
+    minifloat: MinifloatRule | None = None
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+
+
+@dataclass(slots=True, kw_only=True)
+class HalfBuilder(FloatBuilder):
+    """What is made of a graph in half precision.
+
+    Attributes:
+        rule: the arithmetic.
+    """
+
+    family: ClassVar[str] = "half"
+    max_pool: ClassVar[str] = "half_max_pool"
+
+    rule: HalfRule
+
+    @property
+    def grid(self) -> HalfGrid:
+        """The numbers of half-precision tensors and constants."""
+        return HalfGrid.of(self.rule)
+
+    def define_value(self, name: str) -> None:
+        """Add the tensor of a graph value, in half precision."""
+        self.define(name, self.graph.values[name].shape, self.grid)
+
+    def define_moved(self, name: str, source: str) -> None:
+        """Add the tensor of a graph value, in half precision."""
+        self.define_value(name)
+
+    def parameters(self, node: Node) -> Pieces:
+        """Return weights and biases as halves."""
+        weights = self.halves(self.constant(node, 1), f"{node.name}: a weight")
+        bias = self.halves(self.bias(node, len(weights)), f"{node.name}: a bias")
+        return Pieces(constants={"weights": weights, "bias": bias}, weight_grid=self.grid)
+
+    def halves(self, values: NDArray[Any], where: str) -> NDArray[Any]:
+        """Return weights or biases in half precision.
+
+        Raises:
+            ScaleOutOfRange: one of them overflows.
+        """
+        result = self.grid.quantize(values)
+        if not np.isfinite(result).all():
+            raise ScaleOutOfRange(
+                f"{where} reaches {np.abs(values).max():.6g}, past 65504, the greatest float16",
+                "equalize the layers (--with equalize), or choose a target that saturates",
+            )
+        return result
+
+    def bounds(self, activation: Activation | None, output: str) -> dict[str, Any]:
+        """Return the constants minimum and maximum, float16 [C]."""
+        channels = self.channels(output)
+        low, high = (
+            np.broadcast_to(self.grid.quantize(bound), (channels,))
+            for bound in activation_bounds(activation)
+        )
+        return {"minimum": low, "maximum": high}
+
+    def border(self, value: float, source: str) -> tuple[str, Pieces]:
+        """Return `half_pad` and its number."""
+        return "half_pad", Pieces(constants={"value": self.grid.quantize([value])})
+
+    def joined(self, node: Node) -> tuple[str, ...]:
+        """Return the inputs: all tensors have the same numbers."""
+        return node.inputs
+
+    def arithmetic(self, operator: str, inputs: Sequence[str], output: str) -> Arithmetic:
+        """Return the rule, for an operator of half precision."""
+        return Arithmetic(half=self.rule if OPERATORS[operator].half else None)

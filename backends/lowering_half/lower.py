@@ -1,15 +1,15 @@
-"""The walk over the graph that emits a half-precision program."""
+"""The walk over the graph that emits a program in floating-point arithmetic: half precision, or minifloats."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
 
 from intlower.backends.lowering.assembly import assembled
 from intlower.backends.lowering.pooling import effective_pads, window_counts
-from intlower.backends.lowering_half.builder import HalfBuilder
+from intlower.backends.lowering_half.builder import FloatBuilder, HalfBuilder, Pieces
 from intlower.compiler.errors import UnsupportedByTarget
 from intlower.compiler.graph import Graph, Node
 from intlower.compiler.operators import (
@@ -35,7 +35,7 @@ from intlower.compiler.program import Attribute, HostStep, IntegerProgram, Origi
 from intlower.compiler.spec_half import HalfSpec
 
 # What a target does in its own way: whether it took the node.
-Layer = Callable[[HalfBuilder, Node], bool]
+Layer = Callable[[Any, Node], bool]
 
 
 def lower_half(
@@ -56,17 +56,39 @@ def lower_half(
         UnsupportedByTarget: operators that the target does not have, all of them at once.
         ScaleOutOfRange: a weight or a bias is past the greatest float16.
     """
+    builder = HalfBuilder(graph=graph, target=spec.name, rule=spec.rule)
+    return lower_floats(builder, spec.operators, origin, layers)
+
+
+def lower_floats(
+    builder: FloatBuilder,
+    operators: Collection[str],
+    origin: Origin,
+    layers: Mapping[type[Any], Layer] | None = None,
+) -> IntegerProgram:
+    """Return the program of a graph on a target whose numbers have exponents of their own.
+
+    Args:
+        builder: of the number system, with the graph.
+        operators: names of the float operators that the target runs.
+        origin: see `lower_half`.
+        layers: see `lower_half`.
+
+    Raises:
+        UnsupportedByTarget: operators that the target does not have, all of them at once.
+        ScaleOutOfRange: see `lower_half`.
+    """
+    graph = builder.graph
     refused = [
         f"{type(node.operator).__name__} at {node.name!r}"
         for node in graph.nodes
-        if type(node.operator).__name__ not in spec.operators
+        if type(node.operator).__name__ not in operators
     ]
     if refused:
         raise UnsupportedByTarget(
-            f"{spec.name!r} does not run {'; '.join(refused)}",
-            f"its operators are: {', '.join(sorted(spec.operators))}",
+            f"{builder.target!r} does not run {'; '.join(refused)}",
+            f"its operators are: {', '.join(sorted(operators))}",
         )
-    builder = HalfBuilder(graph=graph, target=spec.name, rule=spec.rule)
     for value in graph.inputs:
         builder.define_value(value.name)
     own = layers or {}
@@ -74,10 +96,10 @@ def lower_half(
         layer = own.get(type(node.operator))
         if layer is None or not layer(builder, node):
             _lower_node(builder, node)
-    return assembled(builder, spec.name, origin)
+    return assembled(builder, builder.target, origin)
 
 
-def _lower_node(builder: HalfBuilder, node: Node) -> None:
+def _lower_node(builder: FloatBuilder, node: Node) -> None:
     match node.operator:
         case Conv() | Gemm():
             _lower_weighted(builder, node, node.operator)
@@ -102,10 +124,7 @@ def _lower_node(builder: HalfBuilder, node: Node) -> None:
             )
 
 
-def _lower_weighted(builder: HalfBuilder, node: Node, operator: Conv | Gemm) -> None:
-    weights = builder.halves(builder.constant(node, 1), f"{node.name}: a weight")
-    outputs = len(weights)
-    bias = builder.constant(node, 2) if len(node.inputs) == 3 else np.zeros(outputs)
+def _lower_weighted(builder: FloatBuilder, node: Node, operator: Conv | Gemm) -> None:
     window: dict[str, Attribute] = (
         {
             "strides": operator.strides,
@@ -117,22 +136,19 @@ def _lower_weighted(builder: HalfBuilder, node: Node, operator: Conv | Gemm) -> 
         else {}
     )
     builder.define_value(node.output)
+    own = builder.parameters(node)
     builder.emit(
-        "half_conv2d" if isinstance(operator, Conv) else "half_gemm",
+        f"{builder.family}_{'conv2d' if isinstance(operator, Conv) else 'gemm'}",
         name=node.name,
         inputs=(node.inputs[0],),
         output=node.output,
-        constants={
-            "weights": weights,
-            "bias": builder.halves(bias, f"{node.name}: a bias"),
-            **builder.bounds(node.activation, outputs),
-        },
-        attributes=window,
-        weight_grid=builder.grid,
+        constants={**own.constants, **builder.bounds(node.activation, node.output)},
+        attributes={**window, **own.attributes},
+        weight_grid=own.weight_grid,
     )
 
 
-def _lower_add(builder: HalfBuilder, node: Node) -> None:
+def _lower_add(builder: FloatBuilder, node: Node) -> None:
     for name in node.inputs:
         if name not in builder.tensors or builder.shape(name) != builder.shape(node.inputs[0]):
             raise UnsupportedByTarget(
@@ -142,26 +158,26 @@ def _lower_add(builder: HalfBuilder, node: Node) -> None:
             )
     builder.define_value(node.output)
     builder.emit(
-        "half_add",
+        f"{builder.family}_add",
         name=node.name,
         inputs=node.inputs,
         output=node.output,
-        constants=builder.bounds(node.activation, builder.channels(node.output)),
+        constants=builder.bounds(node.activation, node.output),
     )
 
 
-def _lower_clip(builder: HalfBuilder, node: Node, operator: Relu | Clip | None) -> None:
+def _lower_clip(builder: FloatBuilder, node: Node, operator: Relu | Clip | None) -> None:
     builder.define_value(node.output)
     builder.emit(
-        "half_clip",
+        f"{builder.family}_clip",
         name=node.name,
         inputs=(node.inputs[0],),
         output=node.output,
-        constants=builder.bounds(operator, builder.channels(node.output)),
+        constants=builder.bounds(operator, node.output),
     )
 
 
-def _lower_average_pool(builder: HalfBuilder, node: Node) -> None:
+def _lower_average_pool(builder: FloatBuilder, node: Node) -> None:
     operator = node.operator
     height, width = (known(d) for d in builder.shape(node.inputs[0])[2:])
     if isinstance(operator, GlobalAveragePool):
@@ -176,13 +192,13 @@ def _lower_average_pool(builder: HalfBuilder, node: Node) -> None:
         counts = counts[:1, :1]
     builder.define_value(node.output)
     builder.emit(
-        "half_average_pool",
+        f"{builder.family}_average_pool",
         name=node.name,
         inputs=(node.inputs[0],),
         output=node.output,
         constants={
             "count": counts.astype(np.int32),
-            **builder.bounds(node.activation, builder.channels(node.output)),
+            **builder.bounds(node.activation, node.output),
         },
         attributes={
             "kernel_shape": operator.kernel_shape,
@@ -192,12 +208,12 @@ def _lower_average_pool(builder: HalfBuilder, node: Node) -> None:
     )
 
 
-def _lower_max_pool(builder: HalfBuilder, node: Node, operator: MaxPool) -> None:
+def _lower_max_pool(builder: FloatBuilder, node: Node, operator: MaxPool) -> None:
     height, width = (known(d) for d in builder.shape(node.inputs[0])[2:])
     out_height, out_width = (known(d) for d in builder.graph.values[node.output].shape[2:])
-    builder.define_value(node.output)
+    builder.define_moved(node.output, node.inputs[0])
     builder.emit(
-        "half_max_pool",
+        builder.max_pool,
         name=node.name,
         inputs=(node.inputs[0],),
         output=node.output,
@@ -210,7 +226,7 @@ def _lower_max_pool(builder: HalfBuilder, node: Node, operator: MaxPool) -> None
     )
 
 
-def _lower_softmax(builder: HalfBuilder, node: Node, operator: Softmax) -> None:
+def _lower_softmax(builder: FloatBuilder, node: Node, operator: Softmax) -> None:
     source = node.inputs[0]
     axis = normalize_axis(operator.axis, len(builder.shape(source)))
     if axis == 0:
@@ -225,14 +241,16 @@ def _lower_softmax(builder: HalfBuilder, node: Node, operator: Softmax) -> None:
     )
 
 
-def _lower_movement(builder: HalfBuilder, node: Node) -> None:
+def _lower_movement(builder: FloatBuilder, node: Node) -> None:
     """Emit an operator that moves numbers. Nothing of it may cross the batch."""
     before, after = (
         builder.graph.values[node.inputs[0]].shape,
         builder.graph.values[node.output].shape,
     )
     operator = node.operator
-    constants: dict[str, Any] = {}
+    name = "reshape"
+    inputs: tuple[str, ...] = (node.inputs[0],)
+    own = Pieces(constants={})
     attributes: dict[str, Attribute]
     match operator:
         case Concat():
@@ -241,13 +259,15 @@ def _lower_movement(builder: HalfBuilder, node: Node) -> None:
                 raise UnsupportedByTarget(
                     f"{node.name}: {computed[0]!r}, a constant, cannot be concatenated"
                 )
+            name = "concat"
             attributes = {"axis": normalize_axis(operator.axis, len(before))}
             crosses = attributes["axis"] == 0
         case Pad():
-            constants = {"value": builder.grid.quantize([operator.value])}
+            name, own = builder.border(operator.value, node.inputs[0])
             attributes = {"pads": operator.pads}
             crosses = bool(operator.pads[0] or operator.pads[len(before)])
         case Slice():
+            name = "slice"
             axes = tuple(axis % len(before) for axis in operator.axes)
             attributes = {
                 "starts": operator.starts,
@@ -264,13 +284,16 @@ def _lower_movement(builder: HalfBuilder, node: Node) -> None:
             f"{node.name}: {type(operator).__name__} crosses the batch",
             "keep the batch as the first dimension, whole",
         )
-    names = {Concat: "concat", Pad: "half_pad", Slice: "slice"}
-    builder.define_value(node.output)
+    if isinstance(operator, Concat):
+        builder.define_value(node.output)
+        inputs = builder.joined(node)
+    else:
+        builder.define_moved(node.output, node.inputs[0])
     builder.emit(
-        names.get(type(operator), "reshape"),
+        name,
         name=node.name,
-        inputs=node.inputs if isinstance(operator, Concat) else (node.inputs[0],),
+        inputs=inputs,
         output=node.output,
-        constants=constants,
-        attributes=attributes,
+        constants=own.constants,
+        attributes={**attributes, **own.attributes},
     )

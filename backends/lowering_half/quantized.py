@@ -306,7 +306,7 @@ class _Lowering:
             constants={
                 "multiplier": np.array([multiplier for multiplier, _ in scales], np.int32),
                 "shift": np.array([shift for _, shift in scales], np.int32),
-                **builder.bounds(node.activation, len(scales)),
+                **builder.bounds(node.activation, node.output),
             },
         )
 

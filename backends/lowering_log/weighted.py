@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from intlower.backends.lowering.correction import corrected_bias
 from intlower.backends.lowering_log.builder import LogBuilder, linear_number
 from intlower.backends.lowering_log.drift import bias_without_drift
-from intlower.backends.lowering_log.rounding import round_log_weights
+from intlower.backends.lowering_log.rounding import round_to_levels
 from intlower.compiler.graph import Node
 from intlower.compiler.grids import LogGrid
 from intlower.compiler.operators import Conv, activation_bounds
@@ -38,7 +38,7 @@ def lower_weighted(builder: LogBuilder, node: Node) -> None:
         bias = builder.constant(node, 2).array.astype(np.float64)
     source, grid = builder.codes(node.inputs[0])
     weight_grid = choose_weight_grid(weights, bias, grid)
-    codes = round_log_weights(weights, weight_grid, builder.recipe.rounding)
+    codes = round_to_levels(weights, weight_grid, builder.recipe.rounding)
     if builder.recipe.correct_bias:
         levels = weight_grid.dequantize(codes).astype(np.float64)
         bias = corrected_bias(builder.graph, node, builder.moments, bias, levels - weights)

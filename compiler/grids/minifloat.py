@@ -110,6 +110,11 @@ class MinifloatGrid:
         """Return the numbers of codes, in float32, equation (M2)."""
         return float32_of_minifloat(codes, self.rule, self.exponent_bias)
 
+    def neighbour(self, codes: NDArray[Any], step: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the codes of the numbers one step up or down, or the same at the ends."""
+        greatest = self.rule.greatest
+        return np.asarray(np.clip(codes.astype(np.int64) + step, -greatest, greatest))
+
     def misfit(self, codes: NDArray[Any]) -> str:
         """Return which codes are none of the grid's, in words; empty where all are."""
         if not codes.size or int(codes.min()) >= -self.rule.greatest:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intlower.backends.lowering_log.drift import mean_error
-from intlower.backends.lowering_log.rounding import round_log_weights
+from intlower.backends.lowering_log.rounding import round_to_levels
 from intlower.backends.lowering_log.weighted import bias_code, choose_weight_grid
 from intlower.compiler.discovery import load_target
 from intlower.compiler.errors import CalibrationWarning, TargetError
@@ -63,7 +63,7 @@ def test_cancelling_moves_no_code_past_its_weights_other_side(
     weights = np.random.default_rng(seed).normal(size=shape)
     grid = LogGrid.reaching(8, float(np.abs(weights).max()))
     nearest, turned = (
-        grid.dequantize(round_log_weights(weights, grid, rounding)).astype(np.float64) - weights
+        grid.dequantize(round_to_levels(weights, grid, rounding)).astype(np.float64) - weights
         for rounding in (WeightRounding.NEAREST, WeightRounding.SQUANT)
     )
     changed = nearest != turned
