@@ -84,7 +84,8 @@ def minifloat_target(
                     f"{trim}: C's round, away from zero; the GPU code has rint, to even"
                 ),
                 "own_biases": our_definition(
-                    "weights are mostly below the least number of the published layout, 2**-7 at 4 bits, and would be 0"
+                    "weights are mostly below the least number of the published layout, 2**-7 at 4 bits, and would be 0; two octaves "
+                    "above a range that is estimated cost less than what saturates"
                 )
                 if own_biases
                 else public_fact(

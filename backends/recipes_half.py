@@ -23,7 +23,7 @@ MIXED_STEPS = (
     "gptq",
 )
 
-# Minifloats have relative steps: equalizing helps only where numbers leave the exponents, so it has to be asked for.
+# Minifloats have relative steps, as logarithmic codes do; all are part of the default recipe.
 MINIFLOAT_STEPS = ("estimate_inputs", "silence_channels", "equalize", "correct_bias", "squant")
 
 
@@ -76,7 +76,7 @@ def minifloat_recipe(
 ) -> Recipe:
     """Return a recipe for a target with minifloats.
 
-    `none`: as above. `default`: also silences dead channels, rounds with cancelling errors, corrects biases.
+    `none`: as above. `default`: also silences dead channels, equalizes, rounds with cancelling errors, corrects biases.
     `data-free-strict`: the same, and refuses samples as well as ranges from noise.
 
     Args:
@@ -88,6 +88,5 @@ def minifloat_recipe(
     Raises:
         TargetError: there is no such recipe or step, or a step is both added and removed.
     """
-    own = tuple(step for step in MINIFLOAT_STEPS if step != "equalize")
     steps = {step: STEPS[step] for step in MINIFLOAT_STEPS}
-    return composed_recipe(target, name, own, steps, added, removed)
+    return composed_recipe(target, name, MINIFLOAT_STEPS, steps, added, removed)

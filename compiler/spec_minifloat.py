@@ -86,7 +86,7 @@ class MinifloatSpec:
         words = {
             "bits": f"{self.bits}: 1 sign, e exponent and m mantissa bits",
             "even": "ties to even" if self.even else "ties away from zero",
-            "own_biases": "e = 4; each tensor's exponent bias is the greatest that holds max|x|"
+            "own_biases": "e = 4; the exponent bias of each tensor is the greatest that holds 4 * max|x|, of weights max|w|"
             if self.own_biases
             else "one e for the network, max(4, ceil(log2(log2(max|x|) - 1) + 1)) over inputs and outputs of layers; "
             "bias = 2**(e - 1) - 1",

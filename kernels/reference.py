@@ -344,6 +344,24 @@ def _requantized(
     )
 
 
+def asymmetric_product(
+    key: KernelKey, codes: Codes, *, weights: Codes, weight_zero_points: Codes, **arguments: Any
+) -> Codes:
+    """Return `conv2d` or `gemm` with a zero point for each output channel of the weights.
+
+    Args:
+        key: of asymmetric_conv2d or asymmetric_gemm.
+        codes: see `conv2d`.
+        weights: [O, ...].
+        weight_zero_points: int32 [O], codes of real 0 in the weights.
+        arguments: the others of `conv2d` or `gemm`.
+    """
+    zeros = weight_zero_points.reshape(-1, *(1,) * (weights.ndim - 1))
+    product = conv2d if weights.ndim == 4 else gemm
+    differences = weights.astype(np.int64) - zeros
+    return product(key, codes, weights=differences, weight_zero_point=0, **arguments)
+
+
 def saturating_product(key: KernelKey, codes: Codes, *, bias: Codes, **arguments: Any) -> Codes:
     """Return `conv2d` of [N, C, H, W], or `gemm` of [N, I], in an accumulator that saturates.
 
@@ -364,6 +382,8 @@ _SCALES = ("multiplier", "shift", "minimum", "maximum", "output_zero_point")
 
 _REFERENCES: dict[str, Callable[..., Codes]] = {
     "conv2d": conv2d,
+    "asymmetric_conv2d": asymmetric_product,
+    "asymmetric_gemm": asymmetric_product,
     "saturating_conv2d": saturating_product,
     "saturating_gemm": saturating_product,
     "gemm": gemm,

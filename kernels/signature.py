@@ -104,6 +104,25 @@ OPERATORS: dict[str, OperatorSchema] = {
     "gemm": OperatorSchema(
         constants=_PER_CHANNEL, attributes=_ZERO_POINTS, weighted=True, requantized=True
     ),
+    "asymmetric_conv2d": OperatorSchema(
+        constants=(*_PER_CHANNEL, "weight_zero_points"),
+        attributes=(
+            "strides",
+            "pads",
+            "dilations",
+            "groups",
+            "input_zero_point",
+            "output_zero_point",
+        ),
+        weighted=True,
+        requantized=True,
+    ),
+    "asymmetric_gemm": OperatorSchema(
+        constants=(*_PER_CHANNEL, "weight_zero_points"),
+        attributes=("input_zero_point", "output_zero_point"),
+        weighted=True,
+        requantized=True,
+    ),
     "saturating_conv2d": OperatorSchema(
         constants=_PER_CHANNEL,
         attributes=(

@@ -26,6 +26,10 @@ from intlower.kernels.signature import OPERATORS
 _BIAS_BITS = 24
 _MOST_BIAS_SHIFT = 62
 
+# A tensor's greatest number is that much past its range (our definition). What lies beyond a range would saturate, at a
+# full octave for each lost bit; exponents that are left unused at the other end, 13 octaves down, cost next to nothing.
+_HEADROOM = 4.0
+
 
 @dataclass(slots=True, kw_only=True)
 class MinifloatBuilder(FloatBuilder):
@@ -63,8 +67,8 @@ class MinifloatBuilder(FloatBuilder):
         return grid
 
     def define_value(self, name: str) -> None:
-        """Add the tensor of a graph value, on the grid that holds its range."""
-        bound = greatest_magnitude(self.ranges, name)
+        """Add the tensor of a graph value, on a grid that holds more than its range."""
+        bound = _HEADROOM * greatest_magnitude(self.ranges, name)
         self.define(name, self.graph.values[name].shape, self.reaching(bound))
 
     def define_moved(self, name: str, source: str) -> None:

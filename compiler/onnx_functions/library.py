@@ -26,6 +26,8 @@ from intlower.kernels.signature import KernelKey, Requantize
 _WRITERS: dict[str, Callable[[Body, KernelKey], Value]] = {
     "conv2d": products.conv2d,
     "gemm": products.gemm,
+    "asymmetric_conv2d": products.conv2d,
+    "asymmetric_gemm": products.gemm,
     "saturating_conv2d": saturating.saturating_conv2d,
     "saturating_gemm": saturating.saturating_gemm,
     "average_pool": products.average_pool,
@@ -53,6 +55,8 @@ _WRITERS: dict[str, Callable[[Body, KernelKey], Value]] = {
 _MEANINGS = {
     "conv2d": "2-d convolution of {x} codes with {w} weights",
     "gemm": "Product of {x} codes with a matrix of {w} weights",
+    "asymmetric_conv2d": "2-d convolution of {x} codes with {w} weights, a zero point for each output channel",
+    "asymmetric_gemm": "Product of {x} codes with a matrix of {w} weights, a zero point for each output",
     "saturating_conv2d": "2-d convolution of {x} codes with {w} weights, its sums saturating at each product",
     "saturating_gemm": "Product of {x} codes with a matrix of {w} weights, its sums saturating at each product",
     "average_pool": "Mean of each window of {x} codes",

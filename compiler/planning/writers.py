@@ -36,6 +36,8 @@ from intlower.compiler.program import Instruction
 ROW_WRITERS: dict[str, Callable[[RowWriter, Instruction], None]] = {
     "conv2d": write_products,
     "gemm": write_products,
+    "asymmetric_conv2d": write_products,
+    "asymmetric_gemm": write_products,
     "saturating_conv2d": write_products,
     "saturating_gemm": write_products,
     "add": write_add,
