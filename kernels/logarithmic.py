@@ -116,7 +116,7 @@ def log_dense(
                 accumulators[a + np.uint64(o)] = numbers[b + np.uint64(o)]
             # List what is not zero: where in the table of products, and where among the weights. Every code is written,
             # and the next over it where it was zero: no processor foresees which codes are.
-            count = 0
+            count = np.int64(0)
             for v in range(row[KERNEL_HEIGHT]):
                 for u in range(row[KERNEL_WIDTH]):
                     vertical, horizontal = y + v * row[DILATION_Y], x + u * row[DILATION_X]
