@@ -71,6 +71,7 @@ def lower_logarithmic(
         graph=graph,
         target=spec.name,
         bits=spec.bits,
+        bias_bits=spec.bias_bits,
         recipe=recipe,
         ranges=ranges,
         moments=propagate_moments(graph),
