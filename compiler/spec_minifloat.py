@@ -67,6 +67,11 @@ class MinifloatSpec:
         object.__setattr__(self, "provenance", sourced(self))
 
     @property
+    def host(self) -> frozenset[str]:
+        """What the host runs in integers: nothing, what is not in `operators` is refused."""
+        return frozenset()
+
+    @property
     def calibration(self) -> str:
         """The source's rule is the greatest magnitude seen."""
         return "min-max"

@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from intlower.kernels import numerics, numerics_sums
 from intlower.kernels.reference_extended import EXTENDED_REFERENCES
 from intlower.kernels.reference_fixed import mean_pool, softmax_fixed
+from intlower.kernels.reference_general import GENERAL_REFERENCES
 from intlower.kernels.reference_half import HALF_REFERENCES
 from intlower.kernels.reference_log import LOG_REFERENCES
+from intlower.kernels.reference_matmul import exact_matmul
 from intlower.kernels.reference_minifloat import MINIFLOAT_REFERENCES
 from intlower.kernels.reference_movement import (
     concat,
@@ -295,20 +297,6 @@ def requantize(
     return stored(key.output, scaled + output_zero_point, minimum, maximum)
 
 
-def exact_matmul(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return an integer matrix product, exact.
-
-    Float64 holds every integer below 2**53, so where the product's bound allows it, the float product is the same
-    integers, much faster than NumPy's integer one.
-    """
-    if a.size == 0 or b.size == 0:
-        return a @ b
-    bound = int(np.abs(a).max()) * int(np.abs(b).max()) * a.shape[-1]
-    if bound < 1 << 53:
-        return (a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64)
-    return a @ b
-
-
 def _padded(codes: Codes, zero_point: int, pads: tuple[int, int, int, int]) -> Accumulators:
     top, left, bottom, right = pads
     x = codes.astype(np.int64) - zero_point
@@ -399,6 +387,7 @@ _REFERENCES: dict[str, Callable[..., Codes]] = {
     "mean_pool": mean_pool,
     "softmax_fixed": softmax_fixed,
     **EXTENDED_REFERENCES,
+    **GENERAL_REFERENCES,
     **LOG_REFERENCES,
     **HALF_REFERENCES,
     **MINIFLOAT_REFERENCES,

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from log_programs import LOG_OPERATORS, log_instruction
 from numpy.typing import NDArray
 from program_builder import EIGHT_BITS, Draw, grid_of, integers_like
-from strategies_extended import EXTENDED_OPERATORS, ExtendedOperators
+from strategies_extended import EXTENDED_OPERATORS
 from strategies_fixed_point import FixedPointOperators
+from strategies_general import GENERAL_OPERATORS, GeneralOperators
 
 from intlower.compiler.constant import Constant
 from intlower.compiler.grids import ChannelGrid, LogGrid
@@ -35,6 +36,7 @@ FEATURE_OPERATORS = (
     "softmax_fixed",
     "saturating_conv2d",
     *EXTENDED_OPERATORS,
+    *GENERAL_OPERATORS,
 )
 # What this module draws; half precision and logarithmic codes have strategies of their own.
 UNIFORM_OPERATORS = (
@@ -49,7 +51,8 @@ UNIFORM_OPERATORS = (
 DEPLOYED_OPERATORS = tuple(
     name
     for name in UNIFORM_OPERATORS
-    if name not in EXTENDED_OPERATORS and not name.startswith("asymmetric_")
+    if name not in (*EXTENDED_OPERATORS, *GENERAL_OPERATORS)
+    and not name.startswith("asymmetric_")
 )
 
 # All but half precision and minifloats, which `half_programs.py` and `minifloat_programs.py` make programs of.
@@ -65,10 +68,11 @@ _ON_IMAGES = (
     "average_pool",
     "mean_pool",
     "resample",
+    "lrn",
 )
 
 
-class _Operators(ExtendedOperators, FixedPointOperators):
+class _Operators(GeneralOperators, FixedPointOperators):
     """Every method adds one instruction that obeys the rules."""
 
     def conv2d(self, x: str) -> str:
