@@ -10,15 +10,14 @@ from intlower.backends.dynamic_fixed_point import (
     fixed_point_target,
 )
 from intlower.backends.minifloat import MinifloatTarget, minifloat_target
-from intlower.backends.power_of_two import PowerOfTwoTarget
 from intlower.compiler.errors import TargetError
 from intlower.compiler.power_spec import BiasPlace, PositionRule
 from intlower.compiler.spec import Provenance, public_fact
-from intlower.compiler.target import Option, TargetFamily
+from intlower.compiler.target import Option, Target, TargetFamily
 from intlower.kernels.numerics import Rounding
 
 
-def _make(name: str, options: Mapping[str, str]) -> PowerOfTwoTarget | MinifloatTarget:
+def _make(name: str, options: Mapping[str, str]) -> Target:
     if options["precision"] == "minifloat":
         return _make_minifloat(name, options)
     powers = options["weights"] == "power_of_two"
