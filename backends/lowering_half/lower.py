@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from intlower.backends.lowering.assembly import assembled
-from intlower.backends.lowering.pooling import effective_pads, window_counts
+from intlower.backends.lowering.pooling import element_counts, whole_image, window_attributes
 from intlower.backends.lowering_half.builder import FloatBuilder, HalfBuilder, Pieces
 from intlower.compiler.errors import UnsupportedByTarget
 from intlower.compiler.graph import Graph, Node
@@ -179,17 +179,10 @@ def _lower_clip(builder: FloatBuilder, node: Node, operator: Relu | Clip | None)
 
 def _lower_average_pool(builder: FloatBuilder, node: Node) -> None:
     operator = node.operator
-    height, width = (known(d) for d in builder.shape(node.inputs[0])[2:])
+    before, after = (builder.graph.values[name].shape for name in (node.inputs[0], node.output))
     if isinstance(operator, GlobalAveragePool):
-        operator = AveragePool(kernel_shape=(height, width))
+        operator = whole_image(before)
     assert isinstance(operator, AveragePool)  # the caller matched it
-    out_height, out_width = (known(d) for d in builder.graph.values[node.output].shape[2:])
-    counts = np.outer(
-        window_counts(operator, 0, height, out_height),
-        window_counts(operator, 1, width, out_width),
-    )
-    if (counts == counts[0, 0]).all():
-        counts = counts[:1, :1]
     builder.define_value(node.output)
     builder.emit(
         f"{builder.family}_average_pool",
@@ -197,32 +190,22 @@ def _lower_average_pool(builder: FloatBuilder, node: Node) -> None:
         inputs=(node.inputs[0],),
         output=node.output,
         constants={
-            "count": counts.astype(np.int32),
+            "count": element_counts(operator, before, after).astype(np.int32),
             **builder.bounds(node.activation, node.output),
         },
-        attributes={
-            "kernel_shape": operator.kernel_shape,
-            "strides": operator.strides,
-            "pads": effective_pads(operator, (height, width), (out_height, out_width)),
-        },
+        attributes=window_attributes(operator, before, after),
     )
 
 
 def _lower_max_pool(builder: FloatBuilder, node: Node, operator: MaxPool) -> None:
-    height, width = (known(d) for d in builder.shape(node.inputs[0])[2:])
-    out_height, out_width = (known(d) for d in builder.graph.values[node.output].shape[2:])
+    before, after = (builder.graph.values[name].shape for name in (node.inputs[0], node.output))
     builder.define_moved(node.output, node.inputs[0])
     builder.emit(
         builder.max_pool,
         name=node.name,
         inputs=(node.inputs[0],),
         output=node.output,
-        attributes={
-            "kernel_shape": operator.kernel_shape,
-            "strides": operator.strides,
-            "pads": effective_pads(operator, (height, width), (out_height, out_width)),
-            "dilations": operator.dilations,
-        },
+        attributes=window_attributes(operator, before, after),
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from intlower.backends.lowering.assembly import assembled
-from intlower.backends.lowering.pooling import effective_pads, window_counts
+from intlower.backends.lowering.pooling import element_counts, whole_image, window_attributes
 from intlower.backends.lowering_log.builder import LogBuilder, linear_limits, linear_number
 from intlower.backends.lowering_log.weighted import lower_weighted
 from intlower.compiler.calibration import Ranges
@@ -147,20 +147,14 @@ def _lower_add(builder: LogBuilder, node: Node) -> None:
 
 def _lower_average_pool(builder: LogBuilder, node: Node) -> None:
     operator, name = node.operator, node.inputs[0]
-    height, width = (known(d) for d in builder.shape(name)[2:])
+    before = builder.shape(name)
     if isinstance(operator, GlobalAveragePool):
-        operator = AveragePool(kernel_shape=(height, width))
+        operator = whole_image(before)
         source = builder.linear(name)
     else:
         source = builder.rounded(name)
     assert isinstance(operator, AveragePool)  # the caller matched it
-    out_height, out_width = (known(d) for d in builder.shape(node.output)[2:])
-    counts = np.outer(
-        window_counts(operator, 0, height, out_height),
-        window_counts(operator, 1, width, out_width),
-    )
-    if (counts == counts[0, 0]).all():
-        counts = counts[:1, :1]
+    counts = element_counts(operator, before, builder.shape(node.output))
     builder.emit(
         "linear_average_pool",
         name=node.name,
@@ -168,9 +162,7 @@ def _lower_average_pool(builder: LogBuilder, node: Node) -> None:
         output=builder.define_linear(node.output),
         constants={"counts": counts.astype(np.int32)},
         attributes={
-            "kernel_shape": operator.kernel_shape,
-            "strides": operator.strides,
-            "pads": effective_pads(operator, (height, width), (out_height, out_width)),
+            **window_attributes(operator, before, builder.shape(node.output)),
             **linear_limits(node.activation),
         },
     )
@@ -179,20 +171,13 @@ def _lower_average_pool(builder: LogBuilder, node: Node) -> None:
 def _lower_max_pool(builder: LogBuilder, node: Node, operator: MaxPool) -> None:
     """Compare the levels of the codes: they stand in the order of (sign, k)."""
     name = node.inputs[0]
-    height, width = (known(d) for d in builder.shape(name)[2:])
-    out_height, out_width = (known(d) for d in builder.shape(node.output)[2:])
     source = builder.rounded(name)
     builder.emit(
         "max_pool",
         name=node.name,
         inputs=(source,),
         output=builder.define_linear(node.output),
-        attributes={
-            "kernel_shape": operator.kernel_shape,
-            "strides": operator.strides,
-            "pads": effective_pads(operator, (height, width), (out_height, out_width)),
-            "dilations": operator.dilations,
-        },
+        attributes=window_attributes(operator, builder.shape(name), builder.shape(node.output)),
     )
 
 
