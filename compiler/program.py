@@ -99,12 +99,24 @@ class Origin:
         pipeline: `repr` of the passes that ran.
         calibration: where the ranges came from, in words.
         seed: of every random choice.
+        recipe: the name of the recipe that was chosen; empty where no recipe made the program.
+        steps: names of the recipe's steps, in order.
+        verdicts: what each gate decided, and why, in words.
+        ranges: for each source of ranges, in words, the values whose range it gave; together all values of the graph that
+            was lowered.
     """
 
     source_sha256: str
     pipeline: str
     calibration: str
     seed: int
+    recipe: str = ""
+    steps: tuple[str, ...] = ()
+    verdicts: tuple[str, ...] = ()
+    ranges: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ranges", MappingProxyType(dict(self.ranges)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
