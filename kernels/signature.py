@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, replace
 
 from intlower.kernels.half_rule import RULE_PATTERN, HalfRule
+from intlower.kernels.schema import GENERAL_OPERATORS, OperatorSchema
 
 
 class ElementType(enum.Enum):
@@ -81,31 +82,6 @@ class Requantize(enum.Enum):
     def power_of_two(self) -> bool:
         """Whether it scales by powers of two only."""
         return self in (Requantize.POWERUP, Requantize.POWERAWAY, Requantize.POWEREVEN)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperatorSchema:
-    """The arguments of one integer operator, in calling order: tensors, constants, attributes.
-
-    Attributes:
-        inputs: number of tensor inputs; None means one or more.
-        constants: names of the constant arrays.
-        attributes: names of the integer attributes.
-        weighted: whether the kernel name carries a weight type.
-        requantized: whether the kernel name carries a requantization and an output type.
-        converts: whether it carries an output type without a requantization, which its constants state.
-        half: whether the kernel name carries a half-precision rule.
-        moves_floats: whether float16 codes may go through it, although it is no half-precision operator.
-    """
-
-    inputs: int | None = 1
-    constants: tuple[str, ...] = ()
-    attributes: tuple[str, ...] = ()
-    weighted: bool = False
-    requantized: bool = False
-    half: bool = False
-    converts: bool = False
-    moves_floats: bool = False
 
 
 _PER_CHANNEL = ("weights", "bias", "multiplier", "shift", "minimum", "maximum")
@@ -197,47 +173,7 @@ OPERATORS: dict[str, OperatorSchema] = {
     ),
     "mean_pool": OperatorSchema(attributes=(*_WINDOW, "minimum", "maximum")),
     "softmax_fixed": OperatorSchema(constants=("table",), attributes=("axis",)),
-    # Products of activations, normalizations, quotients, constants and conversions, `reference_general.py`.
-    "matmul": OperatorSchema(
-        inputs=2,
-        attributes=("multiplier", "shift", "input_zero_points", "output_zero_point", *_LIMITS),
-        requantized=True,
-    ),
-    "normalize": OperatorSchema(
-        constants=("multiplier", "bias"),
-        attributes=(
-            "bias_shift",
-            "shift",
-            "epsilon",
-            "input_shift",
-            "output_zero_point",
-            *_LIMITS,
-        ),
-        converts=True,
-    ),
-    "lrn": OperatorSchema(
-        constants=("table",),
-        attributes=(
-            "size",
-            "sum_shift",
-            "shift",
-            "input_zero_point",
-            "output_zero_point",
-            *_LIMITS,
-        ),
-        converts=True,
-    ),
-    "divide": OperatorSchema(
-        inputs=2,
-        attributes=("multiplier", "shift", "input_zero_points", "output_zero_point", *_LIMITS),
-        converts=True,
-    ),
-    "constant": OperatorSchema(constants=("codes",), converts=True),
-    "convert": OperatorSchema(
-        attributes=("multiplier", "shift", "input_zero_point", "output_zero_point", *_LIMITS),
-        converts=True,
-    ),
-    "lookup_interpolated": OperatorSchema(constants=("table",), converts=True),
+    **GENERAL_OPERATORS,
     # Logarithmic codes and linear numbers, `reference_log.py` and `numerics_log.py`.
     "log_conv2d": OperatorSchema(
         constants=_LOG_PRODUCTS,
