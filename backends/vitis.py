@@ -71,7 +71,7 @@ def _make(name: str, options: Mapping[str, str]) -> PowerOfTwoTarget:
             concatenation="all inputs and the output have one position, the least",
             softmax=SoftmaxRule.HOST,
             calibration="diffs",
-            operators=UNIFORM_OPERATORS,
+            operators=UNIFORM_OPERATORS - _HOST,
             host=_HOST,
             bias=BiasPlace.OWN,
             positions=PositionRule.LEAST_ERROR,

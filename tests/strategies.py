@@ -357,7 +357,7 @@ class _Operators(GeneralOperators, FixedPointOperators):
         table = np.rint(2.0**16 * np.exp(-differences / self.integer(1, 64)))
         attributes = {
             "axis": self.integer(1, len(self.shape(x)) - 1),
-            "maximum": self.integer(1, high),
+            "maximum": self.draw(st.sampled_from([high + 1, self.integer(1, high)])),
         }
         constants = {"table": Constant.of(table, np.int32)}
         return self.emit(self.keeping("softmax", x), [x], self.shape(x), constants, attributes)

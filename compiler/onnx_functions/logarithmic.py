@@ -153,12 +153,13 @@ def _sums_of_products(
     signs = (chosen(sign) * one_sign.unsqueeze(1)).cast("int64")
     window = inner.constant((1,), "int64")
     total = inner.apply("ReduceSum", products * signs, window, keepdims=0)
+    # Sizes without names: onnxruntime takes equal names, in all calls of the function, for equal sizes.
     inputs = [
-        helper.make_tensor_value_info("row_k", TensorProto.INT32, ["K"]),
-        helper.make_tensor_value_info("row_sign", TensorProto.INT32, ["K"]),
+        helper.make_tensor_value_info("row_k", TensorProto.INT32, [None]),
+        helper.make_tensor_value_info("row_sign", TensorProto.INT32, [None]),
         helper.make_tensor_value_info("row_group", TensorProto.INT64, []),
     ]
-    outputs = [helper.make_tensor_value_info(total.name, TensorProto.INT64, ["N", "P"])]
+    outputs = [helper.make_tensor_value_info(total.name, TensorProto.INT64, [None, None])]
     return body.apply(
         "Scan",
         row_magnitude,
