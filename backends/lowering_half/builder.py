@@ -129,8 +129,8 @@ class FloatBuilder(ABC):
         return self.constant(node, 2) if len(node.inputs) == 3 else np.zeros(outputs)
 
     def channels(self, name: str) -> int:
-        """Return the size of axis 1 of a graph value, by which bounds may differ."""
-        shape = self.graph.values[name].shape
+        """Return the size of axis 1 of a tensor, or of a graph value yet to be defined, by which bounds may differ."""
+        shape = self.shape(name) if name in self.tensors else self.graph.values[name].shape
         return known(shape[1]) if len(shape) > 1 else 1
 
     def emit(

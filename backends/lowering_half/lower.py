@@ -199,7 +199,7 @@ def _lower_clip(builder: FloatBuilder, node: Node, operator: Relu | Clip | None)
 
 def _lower_average_pool(builder: FloatBuilder, node: Node) -> None:
     operator = node.operator
-    before, after = (builder.graph.values[name].shape for name in (node.inputs[0], node.output))
+    before, after = builder.shape(node.inputs[0]), builder.graph.values[node.output].shape
     if isinstance(operator, GlobalAveragePool):
         operator = whole_image(before)
     assert isinstance(operator, AveragePool)  # the caller matched it
@@ -218,7 +218,7 @@ def _lower_average_pool(builder: FloatBuilder, node: Node) -> None:
 
 
 def _lower_max_pool(builder: FloatBuilder, node: Node, operator: MaxPool) -> None:
-    before, after = (builder.graph.values[name].shape for name in (node.inputs[0], node.output))
+    before, after = builder.shape(node.inputs[0]), builder.graph.values[node.output].shape
     builder.define_moved(node.output, node.inputs[0])
     builder.emit(
         builder.max_pool,
