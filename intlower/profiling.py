@@ -23,12 +23,13 @@ from intlower.kernels.table import (
     INPUT_BYTES,
     OPCODE,
     OUTPUT_BYTES,
+    WINOGRAD,
 )
 
 # Turns of the peak loop in one run, about a millisecond: short enough to escape interruptions now and then.
 PEAK_ROUNDS = 300_000
 
-_PRODUCTS = (DENSE, DEPTHWISE, DEPTHWISE_PAIRS)
+_PRODUCTS = (DENSE, DEPTHWISE, DEPTHWISE_PAIRS, WINOGRAD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

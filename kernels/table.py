@@ -31,6 +31,9 @@ from __future__ import annotations
     SOFTMAX_FIXED,
 ) = range(20)
 
+# Opcode of convolutions through Winograd's transforms.
+WINOGRAD = 30
+
 # Opcodes of half precision.
 (
     WIDEN,
@@ -106,15 +109,19 @@ LOOKUP_CHANNELS, GATHER, MULTIPLY, RESAMPLE = range(200, 204)
     MAGNITUDES,  # LOG_*: how many magnitudes a code can have; LOOKUP_CHANNELS: how many codes there are
     MANTISSA,  # LOG_DENSE, LOG_DEPTHWISE: of the read-out
     READ_OUT_SHIFT,  # LOG_DENSE, LOG_DEPTHWISE
-) = range(58)
+    EDGE,  # WINOGRAD: of an output tile
+    NO_BIAS,  # WINOGRAD: byte offset of int32 zeros, as many as a tile of the product has columns
+    WINDOW,  # WINOGRAD: byte offset of a window at the border in the thread's scratch
+    LINES,  # WINOGRAD: byte offset of the int32 sums of a row of output tiles in the thread's scratch
+) = range(62)
 
 # COPY: sizes, input strides and output strides (in elements) of six loops, outermost first.
 # MULTIPLY: sizes of the output's loops, and under the same names the strides of the first and of the second input.
 LOOPS = 6
-SIZES = 58
+SIZES = 62
 INPUT_STRIDES = SIZES + LOOPS
 OUTPUT_STRIDES = INPUT_STRIDES + LOOPS
-COLUMNS = 76
+COLUMNS = 80
 
 # Requantization rules, in column RULE.
 F32EVEN, MUL31DOUBLE, MUL31SINGLE, F32BIAS, POWERUP, POWERAWAY, POWEREVEN = range(7)

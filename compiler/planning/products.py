@@ -14,6 +14,7 @@ from intlower.compiler.planning.columns import (
     scales,
 )
 from intlower.compiler.planning.rows import RowWriter, View
+from intlower.compiler.planning.winograd import transform_for, write_winograd
 from intlower.compiler.program import Instruction
 from intlower.kernels import table as t
 from intlower.kernels.packing import pack_dense, wrapped
@@ -91,6 +92,10 @@ def write_products(writer: RowWriter, instruction: Instruction) -> None:
     if groups == channels == outputs and groups > 1:
         taps = ordered.reshape(outputs, -1).T
         _depthwise(writer, instruction, columns, taps, sums_bias, x, y)
+        return
+    transform = transform_for(columns, ordered, x.width, writer.isa)
+    if transform is not None:
+        write_winograd(writer, instruction.name, transform, columns, ordered, sums_bias, x, y)
         return
     packed = pack_dense(
         ordered.reshape(outputs, -1),
