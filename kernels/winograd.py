@@ -26,7 +26,6 @@ from intlower.kernels.table import (
     BLOCK_ROWS,
     CHANNELS,
     EDGE,
-    GROUP_BYTES,
     HEIGHT,
     HIGH,
     HIGH_FLOAT,
@@ -144,7 +143,9 @@ def multiply_block(
         count: of output tiles.
     """
     size, width = row[WORDS] * 4, isa_columns(isa) * 4
-    for position in range((row[EDGE] + 2) * (row[EDGE] + 2)):
+    positions = (row[EDGE] + 2) * (row[EDGE] + 2)
+    weights = row[WEIGHTS] + column * positions * size
+    for position in range(positions):
         start = position * row[BLOCK_ROWS]
         for r in range(0, count, isa_rows(isa)):
             tile(
@@ -153,7 +154,7 @@ def multiply_block(
                 scratch + row[PANEL] + (start + r) * size,
                 size,
                 constants,
-                row[WEIGHTS] + position * row[GROUP_BYTES] + column * size,
+                weights + position * columns * size,
                 row[NO_BIAS],
                 row[WORDS],
                 scratch + row[ACCUMULATORS] + (start + r) * width,

@@ -22,6 +22,9 @@ from intlower.kernels.winograd_transforms import (
 BLOCK_BYTES = 1 << 18
 MOST_BLOCK_TILES = 48
 
+# How many products take the time of transforming one operand; measured with AVX2.
+TRANSFORM_COST = 11
+
 
 def transform_for(
     columns: dict[int, int], weights: NDArray[np.int64], code_bytes: int, isa: Isa
@@ -50,14 +53,17 @@ def transform_for(
     return TRANSFORMS[best] if best is not None and costs[best] < direct else None
 
 
-def _cost(transform: Transform, columns: dict[int, int]) -> float:
+def _cost(transform: Transform, columns: dict[int, int]) -> int:
     """Return about how many products the transformed convolution takes the time of."""
-    tiles = _tiles(transform, columns)
     depth, outputs = _depth(columns[t.CHANNELS]), columns[t.OUTPUT_CHANNELS]
-    products = transform.positions * depth * outputs
+    products, transformed = (
+        depth * outputs,
+        depth + 2 * outputs,
+    )  # sums take twice the bytes of codes
     return (
-        tiles * (products + 1.0 * transform.positions * 16 * (depth + 2 * outputs))
-        + 8 * products
+        _tiles(transform, columns)
+        * transform.positions
+        * (products + TRANSFORM_COST * transformed)
     )
 
 
@@ -95,6 +101,8 @@ def write_winograd(
     outputs, depth = len(weights), _depth(columns[t.CHANNELS])
     isa, words = writer.isa, depth // 2
     packed = panels_of(transformed_filters(transform, weights), words, isa)
+    panel = isa.columns * words * 4
+    by_panel = [packed[:, first : first + panel] for first in range(0, packed.shape[1], panel)]
     padded = np.zeros(padded_columns(outputs, isa), np.int64)
     padded[:outputs] = wrapped(bias)
     most = max(BLOCK_BYTES // (transform.positions * depth * 2), 1)
@@ -112,8 +120,9 @@ def write_winograd(
     )
     columns |= {
         t.EDGE: transform.edge,
-        t.WEIGHTS: writer.constants.add(packed, "uint8"),
-        t.GROUP_BYTES: packed.shape[1],
+        t.WEIGHTS: writer.constants.add(
+            np.concatenate([part.reshape(-1) for part in by_panel]), "uint8"
+        ),
         t.BIAS: writer.constants.add(padded, "int32"),
         t.NO_BIAS: writer.constants.add(np.zeros(isa.columns), "int32"),
         t.WORDS: words,
