@@ -150,7 +150,7 @@ def add_entry(
     constants = carray(constants_pointer, constants_bytes)
     integers = constants.view(np.int32)
     floats = constants.view(np.float32)
-    add(row, inputs, outputs, integers, floats, thread, threads)
+    add(isa, row, inputs, outputs, integers, floats, thread, threads)
 
 
 def average_pool_entry(
