@@ -18,6 +18,7 @@ from intlower.kernels.isa import Isa
 from intlower.kernels.library import entry_name
 from intlower.kernels.table import (
     DENSE,
+    DENSE_BYTES,
     DEPTHWISE,
     DEPTHWISE_PAIRS,
     INPUT_BYTES,
@@ -29,7 +30,7 @@ from intlower.kernels.table import (
 # Turns of the peak loop in one run, about a millisecond: short enough to escape interruptions now and then.
 PEAK_ROUNDS = 300_000
 
-_PRODUCTS = (DENSE, DEPTHWISE, DEPTHWISE_PAIRS, WINOGRAD)
+_PRODUCTS = (DENSE, DENSE_BYTES, DEPTHWISE, DEPTHWISE_PAIRS, WINOGRAD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,6 @@ from intlower.kernels.vectors import (
     variants_of,
 )
 
-
 # How far ahead of its use a panel is fetched into the second-level cache: weights that are read once, as those of the
 # last layers are, arrive too late otherwise. A panel of weights lies in order, and nothing is read past the end.
 AHEAD_BYTES = 1 << 14

@@ -31,8 +31,8 @@ from __future__ import annotations
     SOFTMAX_FIXED,
 ) = range(20)
 
-# Opcode of convolutions through Winograd's transforms.
-WINOGRAD = 30
+# Opcodes of the quicker products: through proved 16-bit sums, and through Winograd's transforms.
+DENSE_BYTES, WINOGRAD = range(30, 32)
 
 # Opcodes of half precision.
 (
@@ -102,7 +102,7 @@ LOOKUP_CHANNELS, GATHER, MULTIPLY, RESAMPLE = range(200, 204)
     BLOCK_ROWS,  # DENSE, DEPTHWISE_PAIRS: output pixels that are worked on together
     PADDED_CHANNELS,  # output channels of one group, rounded up to whole vectors
     UNIFORM,  # AVERAGE_POOL: 1 where one scale serves every window
-    TABLE,  # LOOKUP*, GATHER (its indices), SOFTMAX, LOG_*: byte offset of constants; LINEAR_AVERAGE_POOL: of its counts
+    TABLE,  # LOOKUP*, GATHER (its indices), SOFTMAX, LOG_*: byte offset of constants; LINEAR_AVERAGE_POOL: of its counts; DENSE_BYTES: of int64 places of panels
     OUTER,  # SOFTMAX, GATHER, LOOKUP_CHANNELS: product of the dimensions before the axis
     INNER,  # alike: product of those after it
     VALUE,  # FILL: the code; COPY: what to XOR with each code; SOFTMAX: the code of 1; SATURATING: the greatest sum; LOG_ENCODE: negative threshold

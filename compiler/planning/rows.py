@@ -104,11 +104,22 @@ class RowWriter:
     """Collects rows, buffers and constants while it goes through a program.
 
     Buffers get their place in the arena at the end, when all lifetimes are known.
+
+    Attributes:
+        program: whose instructions are written.
+        isa: whose kernels run them.
+        ranges: the least and the greatest code of each tensor, see `ranges`.
+        constants: what the rows refer to.
+        labels: of the rows.
+        scratch_bytes: of one thread.
     """
 
-    def __init__(self, program: IntegerProgram, isa: Isa) -> None:
+    def __init__(
+        self, program: IntegerProgram, isa: Isa, ranges: Mapping[str, tuple[int, int]]
+    ) -> None:
         self.program = program
         self.isa = isa
+        self.ranges = ranges
         self.constants = Constants()
         self.labels: list[str] = []
         self.scratch_bytes = 0
