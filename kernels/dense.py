@@ -14,7 +14,7 @@ from intlower.kernels.compiled import part
 from intlower.kernels.movement import share
 from intlower.kernels.simd import isa_columns, isa_rows, tile
 from intlower.kernels.simd_epilogue import requantize_block
-from intlower.kernels.simd_packing import convert
+from intlower.kernels.simd_packing import convert, convert_windows
 from intlower.kernels.table import (
     ACCUMULATORS,
     BIAS,
@@ -107,11 +107,37 @@ def pack_rows(
         # pixels follow one another in the input as in the packed rows
         convert(isa, codes, base + first * depth, packed, panel, count * depth, center)
         return
-    for index in range(count):
+    # Windows inside the input, of one line of output pixels, are packed together.
+    reach = (kernel_width - 1) * row[DILATION_X]
+    depth_of_window = (row[KERNEL_HEIGHT] - 1) * row[DILATION_Y]
+    index = 0
+    while index < count:
         pixel = first + index
+        column = pixel % row[OUTPUT_WIDTH]
         y = pixel // row[OUTPUT_WIDTH] * row[STRIDE_Y] - row[PAD_TOP]
-        x = pixel % row[OUTPUT_WIDTH] * row[STRIDE_X] - row[PAD_LEFT]
+        x = column * row[STRIDE_X] - row[PAD_LEFT]
         target = panel + index * stride
+        inside = y >= 0 and x >= 0 and y + depth_of_window < row[HEIGHT] and x + reach < width
+        if adjacent and inside:
+            run = min(count - index, row[OUTPUT_WIDTH] - column)
+            run = min(run, (width - 1 - reach - x) // row[STRIDE_X] + 1)
+            convert_windows(
+                isa,
+                codes,
+                base + (y * width + x) * channels,
+                row[STRIDE_X] * channels,
+                row[DILATION_Y] * width * channels,
+                packed,
+                target,
+                stride,
+                run,
+                row[KERNEL_HEIGHT],
+                kernel_width * depth,
+                center,
+            )
+            index += run
+            continue
+        index += 1
         for v in range(row[KERNEL_HEIGHT]):
             vertical = y + v * row[DILATION_Y]
             if vertical < 0 or vertical >= row[HEIGHT]:
