@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from intlower.kernels.compiled import part
-from intlower.kernels.movement import share
+from intlower.kernels.movement import share_product
 from intlower.kernels.simd import isa_columns, isa_rows, tile
 from intlower.kernels.simd_epilogue import requantize_block
 from intlower.kernels.simd_packing import convert, convert_windows
@@ -253,7 +253,7 @@ def dense(
         outputs: the arena as output codes.
         constants: uint8.
         scratch: byte offset of this thread's scratch.
-        thread: which of `threads` this is; each takes a share of the pixels, or of the channels of a single pixel.
+        thread: which of `threads` this is; see `share_product`.
         threads: how many work on this instruction.
     """
     pixels = row[OUTPUT_HEIGHT] * row[OUTPUT_WIDTH]
@@ -262,11 +262,9 @@ def dense(
     panel = scratch + row[PANEL]
     sums = scratch + row[ACCUMULATORS]
     panels = (padded + isa_columns(isa) - 1) // isa_columns(isa)
-    first, last, first_panel, last_panel = 0, pixels, 0, panels
-    if pixels >= threads:
-        first, last = share(pixels, thread, threads)
-    else:
-        first_panel, last_panel = share(panels, thread, threads)
+    first, last, first_panel, last_panel = share_product(
+        pixels, panels, pixels <= channels, thread, threads
+    )
     for group in range(row[GROUPS]):
         target = row[OUTPUT] // row[OUTPUT_BYTES] + group * channels
         for block in range(first, last, row[BLOCK_ROWS]):

@@ -8,7 +8,7 @@ import numpy as np
 
 from intlower.kernels.compiled import part
 from intlower.kernels.dense import pack_rows
-from intlower.kernels.movement import share
+from intlower.kernels.movement import share_product
 from intlower.kernels.simd import isa_columns
 from intlower.kernels.simd_bytes import ROWS, tile_bytes
 from intlower.kernels.simd_epilogue import requantize_block
@@ -61,7 +61,7 @@ def dense_bytes(
         outputs: the arena as output codes.
         constants: uint8.
         scratch: byte offset of this thread's scratch.
-        thread: which of `threads` this is; each takes a share of the pixels, or of the channels of a few pixels.
+        thread: which of `threads` this is; see `share_product`.
         threads: how many work on this instruction.
     """
     pixels, size = row[OUTPUT_HEIGHT] * row[OUTPUT_WIDTH], row[WORDS] * 4
@@ -70,11 +70,9 @@ def dense_bytes(
     width = isa_columns(isa)
     panels = (padded + width - 1) // width
     places = constants.view(np.int64)
-    first, last, first_panel, last_panel = 0, pixels, 0, panels
-    if pixels >= threads:
-        first, last = share(pixels, thread, threads)
-    else:
-        first_panel, last_panel = share(panels, thread, threads)
+    first, last, first_panel, last_panel = share_product(
+        pixels, panels, pixels <= channels, thread, threads
+    )
     for group in range(row[GROUPS]):
         target = row[OUTPUT] // row[OUTPUT_BYTES] + group * channels
         for block in range(first, last, row[BLOCK_ROWS]):

@@ -20,7 +20,7 @@ from intlower.kernels.entries_extended import EXTENDED_ENTRIES
 from intlower.kernels.entries_fixed import mean_pool_entry, softmax_fixed_entry
 from intlower.kernels.entries_half import HALF_ENTRIES
 from intlower.kernels.entries_log import LOG_ENTRIES
-from intlower.kernels.entries_products import PRODUCT_ENTRIES
+from intlower.kernels.entries_quick import QUICK_ENTRIES
 from intlower.kernels.isa import Isa, IsaType
 from intlower.kernels.movement import copy_codes, fill_codes, look_up
 from intlower.kernels.pooling import average_pool, max_pool
@@ -352,5 +352,5 @@ ENTRIES = {
     **EXTENDED_ENTRIES,
     **LOG_ENTRIES,
     **HALF_ENTRIES,
-    **PRODUCT_ENTRIES,
+    **QUICK_ENTRIES,
 }

@@ -10,7 +10,7 @@ from typing import Any
 
 from intlower.kernels.compiled import part
 from intlower.kernels.dense import fill
-from intlower.kernels.movement import share
+from intlower.kernels.movement import share_product
 from intlower.kernels.simd import isa_columns, isa_rows, tile
 from intlower.kernels.simd_epilogue import requantize_block
 from intlower.kernels.simd_packing import convert
@@ -276,18 +276,15 @@ def winograd(
         outputs: the arena as output codes.
         constants: uint8.
         scratch: byte offset of this thread's scratch.
-        thread: which of `threads` this is; each takes a share of the output tiles, or of the panels where all tiles make
-            one block: weights are then read once.
+        thread: which of `threads` this is; see `share_product`, with output tiles for pixels.
         threads: how many work on this instruction.
     """
     edge = row[EDGE]
     tiles = ((row[OUTPUT_HEIGHT] + edge - 1) // edge) * ((row[OUTPUT_WIDTH] + edge - 1) // edge)
     panels = (row[PADDED_CHANNELS] + isa_columns(isa) - 1) // isa_columns(isa)
-    first, last, first_panel, last_panel = 0, tiles, 0, panels
-    if tiles <= row[BLOCK_ROWS] and panels >= threads:
-        first_panel, last_panel = share(panels, thread, threads)
-    else:
-        first, last = share(tiles, thread, threads)
+    first, last, first_panel, last_panel = share_product(
+        tiles, panels, tiles * edge <= row[OUTPUT_CHANNELS], thread, threads
+    )
     for block in range(first, last, row[BLOCK_ROWS]):
         count = min(row[BLOCK_ROWS], last - block)
         transform_block(isa, row, arena, block, count, scratch)

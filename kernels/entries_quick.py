@@ -1,4 +1,4 @@
-"""The entries of the quicker products: through proved 16-bit sums, and through Winograd's transforms; see `entries`."""
+"""The entries of quicker ways to do the same: products of proved bytes, transforms, images; see `entries`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 from numba.np.numpy_support import carray
 
 from intlower.kernels.dense_bytes import dense_bytes
-from intlower.kernels.table import COLUMNS, DENSE_BYTES, OUTPUT_BYTES, WINOGRAD
+from intlower.kernels.interleave import interleave
+from intlower.kernels.table import COLUMNS, DENSE_BYTES, INTERLEAVE, OUTPUT_BYTES, WINOGRAD
 from intlower.kernels.winograd import winograd
 
 
@@ -53,4 +54,27 @@ def winograd_entry(
     winograd(isa, row, arena, outputs, constants, scratch, thread, threads)
 
 
-PRODUCT_ENTRIES = {DENSE_BYTES: dense_bytes_entry, WINOGRAD: winograd_entry}
+def interleave_entry(
+    isa: Any,
+    row_pointer: Any,
+    arena_pointer: Any,
+    inputs_pointer: Any,
+    outputs_pointer: Any,
+    constants_pointer: Any,
+    arena_bytes: Any,
+    constants_bytes: Any,
+    scratch: Any,
+    thread: Any,
+    threads: Any,
+) -> None:
+    """Run the copy of an image."""
+    row = carray(row_pointer, COLUMNS)
+    arena = carray(arena_pointer, arena_bytes)
+    interleave(isa, row, arena, thread, threads)
+
+
+QUICK_ENTRIES = {
+    DENSE_BYTES: dense_bytes_entry,
+    WINOGRAD: winograd_entry,
+    INTERLEAVE: interleave_entry,
+}
