@@ -25,6 +25,9 @@ MOST_BLOCK_TILES = 48
 # How many products take the time of transforming one operand; measured with AVX2.
 TRANSFORM_COST = 11
 
+# How many products take the time of fetching one transformed weight, 16 bits, from memory.
+FETCH_COST = 5
+
 
 def transform_for(
     columns: dict[int, int], weights: NDArray[np.int64], code_bytes: int, isa: Isa
@@ -56,15 +59,10 @@ def transform_for(
 def _cost(transform: Transform, columns: dict[int, int]) -> int:
     """Return about how many products the transformed convolution takes the time of."""
     depth, outputs = _depth(columns[t.CHANNELS]), columns[t.OUTPUT_CHANNELS]
-    products, transformed = (
-        depth * outputs,
-        depth + 2 * outputs,
-    )  # sums take twice the bytes of codes
-    return (
-        _tiles(transform, columns)
-        * transform.positions
-        * (products + TRANSFORM_COST * transformed)
-    )
+    products = depth * outputs
+    transformed = depth + 2 * outputs  # sums take twice the bytes of codes
+    computed = _tiles(transform, columns) * (products + TRANSFORM_COST * transformed)
+    return transform.positions * max(computed, FETCH_COST * products)
 
 
 def _tiles(transform: Transform, columns: dict[int, int]) -> int:

@@ -13,7 +13,7 @@ from intlower.compiler.program import IntegerProgram
 from intlower.compiler.simulator import run_reference
 from intlower.kernels.isa import ISAS, available_isas
 from intlower.kernels.signature import ElementType
-from intlower.kernels.table import DENSE, DENSE_BYTES, OPCODE
+from intlower.kernels.table import DENSE, DENSE_BYTES, INTERLEAVE, OPCODE
 
 # The instruction set that sums bytes through 16 bits; in plain vector arithmetic where the machine lacks it.
 AVX2 = ISAS["avx2"] if "avx2" in available_isas() else replace(ISAS["avx2"], native=False)
@@ -108,3 +108,29 @@ def test_what_a_caller_gives_proves_nothing() -> None:
     }
     program = replace(both, instructions=(second,), tensors=tensors)
     assert opcodes(program) == [DENSE]
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    height=st.integers(1, 9),
+    width=st.integers(1, 20),
+    threads=st.integers(1, 3),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_an_image_of_three_planes_equals_the_oracle(
+    height: int, width: int, threads: int, seed: int
+) -> None:
+    generator = np.random.default_rng(seed)
+    weights = generator.integers(-128, 128, (5, 3, 1, 1))
+    constants = constants_of(weights, np.zeros(5, int), 31, -128, 127)
+    shapes = {"x": (3, height, width), "y": (5, height, width)}
+    program = program_of(
+        (convolution("conv", "x", "y", constants),),
+        shapes,
+        dict.fromkeys(shapes, ElementType.INT8),
+    )
+    plan = make_plan(program, AVX2, threads)
+    assert (INTERLEAVE in plan.table[:, OPCODE]) == (height * width > 1)
+    codes = {"x": generator.integers(-128, 128, (1, 3, height, width)).astype(np.int8)}
+    actual = Execution(plan, work=1 << 40).run(codes)
+    assert np.array_equal(actual["y"], run_reference(program, codes)["y"])
