@@ -37,6 +37,19 @@ The int8 contenders but `quantize_static` run the same integer program: ours, an
 ResNet-18, ResNet-50 and MobileNetV2 have random weights (`make_networks.py`); the others are trained models, which lie
 beside the project where they are available. A ratio below 1 means that intlower is quicker. Q/DQ files carry grids, not
 rounding, so even exact runtimes may be a step apart in places; inputs are random codes, which make much of it.
+
+How ours does it where four 8-bit products have no instruction of their own (AVX2 without VNNI), every way exact:
+
+- 3x3 convolutions of stride 1 go through Winograd's transforms in integers modulo 2^32, with a quarter (4x4 tiles) to less
+  than a half (2x2) of the products: *winograd* below. It pays with weights that survive the transforms' factor, which the
+  planner proves, and takes 4 to 16 bytes for each 8-bit weight.
+- Products of codes that their producer's clamp keeps within 7 bits (ReLU before a symmetric grid) are summed by vpmaddubsw
+  through 16-bit sums that are proved, from the packed weights, not to saturate: *dense bytes*. Codes of 8 bits take this way
+  where few weights are large.
+- All else is summed by vpmaddwd: *dense*, *depthwise pairs*.
+
+GOP/s count the operations of the plain convolution, and *of peak* compares them with a loop of vpmaddwd on registers: the
+first two ways may pass it.
 """
 
 

@@ -87,7 +87,8 @@ def pack_bytes(
     padded.reshape(groups, columns, -1)[:, :per_group, :depth] = weights.reshape(
         groups, per_group, depth
     )
-    panels, places, size, cost = [], [], 0, 0
+    panels: list[NDArray[np.uint8]] = []
+    places, size, cost = [], 0, 0
     for group in padded:
         for first in range(0, columns, isa.columns):
             panel, panel_cost = _panel(group[first : first + isa.columns], high - low)
@@ -108,55 +109,65 @@ def pack_bytes(
 
 def _panel(weights: NDArray[np.int8], span: int) -> tuple[NDArray[np.uint8], int]:
     """Return one panel and its cost; `weights` is [columns, words, 4]."""
-    by_word = weights.transpose(1, 0, 2)
-    alone = _proved(_ends(by_word), span)
-    half = by_word >> 1
-    sources = np.concatenate([np.arange(len(by_word)), np.flatnonzero(~alone)])
+    alone = _proved(*_ends(weights), span)
+    half = weights >> 1
+    sources = np.concatenate([np.arange(alone.size), np.flatnonzero(~alone)])
     operands = np.concatenate(
         [
-            np.where(alone[:, None, None], by_word, half),
-            (by_word - half)[~alone],
-        ]
+            np.where(alone[:, None], weights, half),
+            (weights - half)[:, ~alone],
+        ],
+        axis=1,
     )
-    ends = _ends(operands)
-    assert _proved(ends, span).all()  # halves are within (B1) for any codes
-    pairs, singles = _paired(ends, span)
+    greatest, least = _ends(operands)
+    assert _proved(greatest, least, span).all()  # halves are within (B1) for any codes
+    pairs, singles = _paired(greatest, least, span)
     order = np.concatenate([pairs.reshape(-1), singles])
     offsets = (sources[order] * 4).astype(np.int32).view(np.uint8)
     start = -(-(HEADER_BYTES + offsets.size) // LINE_BYTES) * LINE_BYTES
     header = np.array([len(pairs), len(singles), start], np.int64).view(np.uint8)
     gap = np.zeros(start - header.size - offsets.size, np.uint8)
-    body = np.ascontiguousarray(operands[order]).view(np.uint8).reshape(-1)
+    body = np.ascontiguousarray(operands.transpose(1, 0, 2)[order]).view(np.uint8).reshape(-1)
     tail = np.zeros(-body.size % LINE_BYTES, np.uint8)
     panel = np.concatenate([header, offsets, gap, body, tail])
     return panel, 3 * len(pairs) + 2 * len(singles)
 
 
-def _ends(words: NDArray[np.int8]) -> NDArray[np.int32]:
-    """Return the sums of positive and of negative weights of each 16-bit sum: [words, 2, sums]."""
-    pairs = words.reshape(len(words), -1, 2).astype(np.int32)
-    return np.stack([pairs.clip(min=0).sum(axis=2), pairs.clip(max=0).sum(axis=2)], axis=1)
+def _ends(weights: NDArray[np.int8]) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+    """Return the sums of positive and of negative weights of each 16-bit sum: [2 * columns, words] each.
 
-
-def _proved(ends: NDArray[np.int32], span: int) -> NDArray[np.bool_]:
-    """Return which words satisfy (B1) in all their sums."""
-    scaled = ends * span
-    proved: NDArray[np.bool_] = (scaled[:, 0].max(axis=1) <= GREATEST) & (
-        scaled[:, 1].min(axis=1) >= LEAST
+    Of two such sums, and of two words together, all are within 16 bits: 4 * 128.
+    """
+    a, b = (
+        np.concatenate([weights[:, :, i], weights[:, :, 2 + i]]).astype(np.int16)
+        for i in (0, 1)
     )
+    return a.clip(min=0) + b.clip(min=0), a.clip(max=0) + b.clip(max=0)
+
+
+def _proved(
+    greatest: NDArray[np.int16], least: NDArray[np.int16], span: int
+) -> NDArray[np.bool_]:
+    """Return which words satisfy (B1) in all their sums."""
+    above, below = greatest.max(axis=0).astype(np.int32), least.min(axis=0).astype(np.int32)
+    proved: NDArray[np.bool_] = (above * span <= GREATEST) & (below * span >= LEAST)
     return proved
 
 
-def _paired(ends: NDArray[np.int32], span: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _paired(
+    greatest: NDArray[np.int16], least: NDArray[np.int16], span: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return pairs of words that satisfy (B1) together, [pairs, 2], and the words left over."""
-    rest = np.arange(len(ends))
+    rest = np.arange(greatest.shape[1])
     found = [np.zeros((0, 2), np.int64)]
     for turn in range(ROUNDS):
         half = len(rest) // 2
+        if half == 0:
+            break
         evenly = turn % 2 == 0
         a = rest[0 : 2 * half : 2] if evenly else rest[:half]
         b = rest[1 : 2 * half : 2] if evenly else rest[half : 2 * half]
-        together = _proved(ends[a] + ends[b], span)
+        together = _proved(greatest[:, a] + greatest[:, b], least[:, a] + least[:, b], span)
         found.append(np.stack([a[together], b[together]], axis=1))
         rest = np.concatenate([rest[2 * half :], a[~together], b[~together]])
     return np.concatenate(found), rest

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -156,16 +158,20 @@ def _write_bytes(
         return False
     offset, zero_point = binary_offset(instruction.kernel.activation), columns[t.ZERO_POINT]
     low, high = (code + offset for code in writer.ranges[instruction.inputs[0]])
-    packed = pack_bytes(
-        ordered.reshape(outputs, -1),
-        groups=groups,
+    flat = ordered.reshape(outputs, -1)
+    pack = partial(
+        pack_bytes,
         isa=isa,
         low=min(low, zero_point),  # padding holds the zero point
         high=max(high, zero_point),
         zero_point=zero_point,
     )
-    if packed.cost > -(-ordered[0].size // 2) * packed.places.size:
-        return False  # pairs of 16 bits take fewer multiplications
+    pairs = -(-flat.shape[1] // 2)  # multiplications of a panel of 16-bit pairs
+    if pack(flat[: min(isa.columns, outputs // groups)], groups=1).cost > pairs:
+        return False
+    packed = pack(flat, groups=groups)
+    if packed.cost > pairs * packed.places.size:
+        return False
     folded = np.zeros((groups, packed.columns), np.int64)
     folded[:, : outputs // groups] = wrapped(bias + packed.correction).reshape(groups, -1)
     pixels = columns[t.OUTPUT_HEIGHT] * columns[t.OUTPUT_WIDTH]
