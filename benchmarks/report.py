@@ -41,8 +41,8 @@ rounding, so even exact runtimes may be a step apart in places; inputs are rando
 How ours does it where four 8-bit products have no instruction of their own (AVX2 without VNNI), every way exact:
 
 - 3x3 convolutions of stride 1 go through Winograd's transforms in integers modulo 2^32, with a quarter (4x4 tiles) to less
-  than a half (2x2) of the products: *winograd* below. It pays with weights that survive the transforms' factor, which the
-  planner proves, and takes 4 to 16 bytes for each 8-bit weight.
+  than a half (2x2) of the products: *winograd* below; where the sums survive the transforms' factor, which the planner proves
+  from the weights, and where it pays. A packed weight takes 8 bytes (4x4) or 3.6 (2x2) where vpmaddwd takes 2.
 - Products of codes that their producer's clamp keeps within 7 bits (ReLU before a symmetric grid) are summed by vpmaddubsw
   through 16-bit sums that are proved, from the packed weights, not to saturate: *dense bytes*. Codes of 8 bits take this way
   where few weights are large.
