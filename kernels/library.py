@@ -19,7 +19,7 @@ from intlower.kernels.table import (
 )
 
 # What is built on the vectors of an instruction set; everything else is portable loops.
-VECTOR_OPERATORS = frozenset({"conv2d", "gemm", "add"})
+VECTOR_OPERATORS = frozenset({"conv2d", "gemm", "asymmetric_conv2d", "asymmetric_gemm", "add"})
 VECTOR_OPCODES = frozenset({ADD, DENSE, DENSE_BYTES, DEPTHWISE_PAIRS, INTERLEAVE, WINOGRAD})
 
 

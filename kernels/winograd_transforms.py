@@ -14,7 +14,7 @@ its coefficients integers again: row i of the output comes out f[i] times too la
 All of (W1) is additions and products of integers, so it may be carried out modulo 2**32: S = f[i] * f[j] * y modulo
 2**32. The odd part of the factor (9 for m = 4) has an inverse modulo 2**32, and an arithmetic shift by the even part
 2**e recovers y wherever -2**(31 - e) <= y < 2**(31 - e). The planner proves that from the weights (`sum_fits`), and that
-both transformed operands fit the 16 bits of the instruction (`windows_fit`).
+both transformed operands fit the 16 bits of the instruction (`windows_fit`, `filters_fit`).
 
 The functions below take anything that adds, subtracts and multiplies by small integers: numbers, arrays, vectors of
 LLVM code.
@@ -167,6 +167,13 @@ def windows_fit(transform: Transform, low: int, high: int) -> bool:
     greatest = positive * high + negative * low
     least = positive * low + negative * high
     return bool(greatest.max() < 1 << 15 and least.min() >= -(1 << 15))
+
+
+def filters_fit(transform: Transform, weights: NDArray[np.int64]) -> bool:
+    """Return whether G g G' is sure to fit int16: no form of a filter grows it by more than its coefficients."""
+    forms = np.stack(transform.filter(list(np.eye(KERNEL_EDGE, dtype=np.int64))))
+    growth = int(abs(forms).sum(axis=1).max()) ** 2
+    return growth * int(abs(weights).max(initial=0)) < 1 << 15
 
 
 def sum_fits(transform: Transform, weights: NDArray[np.int64], low: int, high: int) -> bool:

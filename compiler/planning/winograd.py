@@ -13,6 +13,7 @@ from intlower.kernels.simd_winograd import CHANNELS
 from intlower.kernels.winograd_transforms import (
     TRANSFORMS,
     Transform,
+    filters_fit,
     sum_fits,
     transformed_filters,
     windows_fit,
@@ -49,7 +50,11 @@ def transform_for(
     low, high = -columns[t.ZERO_POINT], 255 - columns[t.ZERO_POINT]
     costs = {}
     for transform in TRANSFORMS.values():
-        if windows_fit(transform, low, high) and sum_fits(transform, weights, low, high):
+        if (
+            windows_fit(transform, low, high)
+            and filters_fit(transform, weights)
+            and sum_fits(transform, weights, low, high)
+        ):
             costs[transform.edge] = _cost(transform, columns)
     direct = 9 * columns[t.OUTPUT_HEIGHT] * columns[t.OUTPUT_WIDTH] * weights[:, 0, 0].size
     best = min(costs, key=lambda edge: costs[edge], default=None)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from intlower.kernels.winograd_transforms import (
     TRANSFORMS,
     Transform,
+    filters_fit,
     on_both_axes,
     sum_fits,
     transformed_filters,
@@ -93,4 +94,14 @@ def test_the_limit_of_windows_is_met_by_one_and_no_more(transform: Transform) ->
 @SIZES
 def test_filters_of_8_bits_fit_16(transform: Transform) -> None:
     corners = np.array(list(product((-128, 127), repeat=9))).reshape(-1, 3, 3, 1)
+    assert filters_fit(transform, corners)
     assert abs(transformed_filters(transform, corners)).max() < 1 << 15
+
+
+@SIZES
+def test_filters_whose_transform_would_pass_16_bits_are_refused(transform: Transform) -> None:
+    """Of the filters of weights as large as each other, that of equal signs or of one axis grows most."""
+    corners = np.array(list(product((-1, 1), repeat=9))).reshape(-1, 3, 3, 1)
+    for size in (127, 255, 600, 700, 3600, 3700, 32767):
+        greatest = abs(transformed_filters(transform, corners * size)).max()
+        assert filters_fit(transform, corners * size) == (greatest < 1 << 15)
