@@ -22,6 +22,7 @@ from intlower.kernels.entries_general import GENERAL_ENTRIES
 from intlower.kernels.entries_half import HALF_ENTRIES
 from intlower.kernels.entries_log import LOG_ENTRIES
 from intlower.kernels.entries_minifloat import MINIFLOAT_ENTRIES
+from intlower.kernels.entries_quick import QUICK_ENTRIES
 from intlower.kernels.isa import Isa, IsaType
 from intlower.kernels.movement import copy_codes, fill_codes, look_up
 from intlower.kernels.plain_products import plain_product
@@ -150,7 +151,7 @@ def add_entry(
     constants = carray(constants_pointer, constants_bytes)
     integers = constants.view(np.int32)
     floats = constants.view(np.float32)
-    add(row, inputs, outputs, integers, floats, thread, threads)
+    add(isa, row, inputs, outputs, integers, floats, thread, threads)
 
 
 def average_pool_entry(
@@ -375,5 +376,6 @@ ENTRIES = {
     **GENERAL_ENTRIES,
     **LOG_ENTRIES,
     **HALF_ENTRIES,
+    **QUICK_ENTRIES,
     **MINIFLOAT_ENTRIES,
 }
