@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 def product_bounds(
-    codes: NDArray[Any], weight_zero_point: int, low: int, high: int
+    codes: NDArray[Any], weight_zero_point: int | NDArray[np.int64], low: int, high: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return, per output channel, between what values every partial sum of products lies, in any order.
 
@@ -18,11 +18,12 @@ def product_bounds(
 
     Args:
         codes: weight codes, [O, ...].
-        weight_zero_point: theirs.
+        weight_zero_point: theirs, one or [O].
         low: the least input code less the input's zero point, not positive.
         high: the greatest alike, not negative.
     """
-    w = codes.reshape(codes.shape[0], -1).astype(np.int64) - weight_zero_point
+    w = codes.reshape(codes.shape[0], -1).astype(np.int64)
+    w = w - np.reshape(weight_zero_point, (-1, 1))
     lowest = np.minimum(w * low, w * high).sum(axis=1)
     highest = np.maximum(w * low, w * high).sum(axis=1)
     return lowest, highest

@@ -12,7 +12,7 @@ from intlower.kernels.signature import KernelKey
 from intlower.kernels.table import DENSE, DEPTHWISE_PAIRS
 
 # What is built on the vectors of an instruction set; everything else is portable loops.
-VECTOR_OPERATORS = frozenset({"conv2d", "gemm"})
+VECTOR_OPERATORS = frozenset({"conv2d", "gemm", "asymmetric_conv2d", "asymmetric_gemm"})
 VECTOR_OPCODES = frozenset({DENSE, DEPTHWISE_PAIRS})
 
 

@@ -1,4 +1,4 @@
-"""What arguments an integer operator takes, and those of the operators of newer networks."""
+"""What an operator of the integer program takes."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ class OperatorSchema:
         requantized: whether the kernel name carries a requantization and an output type.
         converts: whether it carries an output type without a requantization, which its constants state.
         half: whether the kernel name carries a half-precision rule.
+        minifloat: whether the kernel name carries a layout of minifloats.
         moves_floats: whether float16 codes may go through it, although it is no half-precision operator.
     """
 
@@ -26,53 +27,6 @@ class OperatorSchema:
     weighted: bool = False
     requantized: bool = False
     half: bool = False
+    minifloat: bool = False
     converts: bool = False
     moves_floats: bool = False
-
-
-_LIMITS = ("minimum", "maximum")
-
-# Products of activations, normalizations, quotients, constants and conversions: `reference_general.py` documents each
-# argument's layout and range.
-GENERAL_OPERATORS: dict[str, OperatorSchema] = {
-    "matmul": OperatorSchema(
-        inputs=2,
-        attributes=("multiplier", "shift", "input_zero_points", "output_zero_point", *_LIMITS),
-        requantized=True,
-    ),
-    "normalize": OperatorSchema(
-        constants=("multiplier", "bias"),
-        attributes=(
-            "bias_shift",
-            "shift",
-            "epsilon",
-            "input_shift",
-            "output_zero_point",
-            *_LIMITS,
-        ),
-        converts=True,
-    ),
-    "lrn": OperatorSchema(
-        constants=("table",),
-        attributes=(
-            "size",
-            "sum_shift",
-            "shift",
-            "input_zero_point",
-            "output_zero_point",
-            *_LIMITS,
-        ),
-        converts=True,
-    ),
-    "divide": OperatorSchema(
-        inputs=2,
-        attributes=("multiplier", "shift", "input_zero_points", "output_zero_point", *_LIMITS),
-        converts=True,
-    ),
-    "constant": OperatorSchema(constants=("codes",), converts=True),
-    "convert": OperatorSchema(
-        attributes=("multiplier", "shift", "input_zero_point", "output_zero_point", *_LIMITS),
-        converts=True,
-    ),
-    "lookup_interpolated": OperatorSchema(constants=("table",), converts=True),
-}

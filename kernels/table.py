@@ -46,6 +46,15 @@ from __future__ import annotations
 # Opcodes of functions of one code, rearrangement and products of tensors.
 LOOKUP_CHANNELS, GATHER, MULTIPLY, RESAMPLE = range(200, 204)
 
+# Opcodes of minifloats, whose products are those of half precision.
+(
+    MINIFLOAT_WIDEN,
+    MINIFLOAT_DENSE,
+    MINIFLOAT_DEPTHWISE,
+    MINIFLOAT_ADD,
+    MINIFLOAT_CLIP,
+) = range(400, 405)
+
 # Opcodes of products of activations, normalizations, quotients, constants and conversions.
 MATMUL, NORMALIZE, LRN, DIVIDE, LOAD, CONVERT, INTERPOLATE = range(300, 307)
 
@@ -67,8 +76,8 @@ MATMUL, NORMALIZE, LRN, DIVIDE, LOAD, CONVERT, INTERPOLATE = range(300, 307)
     HIGH,  # alike
     LOW_FLOAT,  # byte offset of float32 constants: LOW again
     HIGH_FLOAT,
-    OUTPUT_ZERO_POINT,  # in offset binary
-    ZERO_POINT,  # of the input, in offset binary
+    OUTPUT_ZERO_POINT,  # in offset binary; MINIFLOAT_*: of binary32's bits, what code 0 would have
+    ZERO_POINT,  # of the input, in offset binary; MINIFLOAT_*: as above
     SECOND_ZERO_POINT,  # ADD
     LEFT_SHIFT,  # ADD
     BIAS,  # byte offset of int32 constants, with all corrections folded in

@@ -17,7 +17,7 @@ from intlower.backends.lowering.scales import (
 from intlower.compiler.accumulation import product_bounds
 from intlower.compiler.errors import AccumulatorOverflow
 from intlower.compiler.graph import Node
-from intlower.compiler.grids import UniformGrid
+from intlower.compiler.grids import ChannelGrid, UniformGrid
 from intlower.compiler.operators import Conv
 from intlower.compiler.program import Attribute
 from intlower.compiler.spec import Overflow, TargetSpec
@@ -62,7 +62,7 @@ def emit_weighted(
     builder: ProgramBuilder,
     node: Node,
     source: UniformGrid,
-    weight_grid: UniformGrid,
+    weight_grid: UniformGrid | ChannelGrid,
     codes: NDArray[Any],
     bias_codes: list[int],
     limit: int,
@@ -84,9 +84,14 @@ def emit_weighted(
         AccumulatorOverflow: see `lower_weighted`; ScaleOutOfRange alike.
     """
     spec, outputs = builder.spec, len(codes)
-    lowest, highest = accumulator_bounds(codes, weight_grid.zero_point, source, bias_codes)
+    lowest, highest = accumulator_bounds(codes, weight_grid.offsets, source, bias_codes)
     bounds = [max(-least, greatest) for least, greatest in zip(lowest, highest, strict=True)]
-    saturating = spec.accumulator.overflow is Overflow.SATURATE and max(bounds) > limit
+    by_channel = isinstance(weight_grid, ChannelGrid)
+    saturating = (
+        spec.accumulator.overflow is Overflow.SATURATE
+        and max(bounds) > limit
+        and not by_channel  # saturating sums know one zero point
+    )
     if not saturating:
         _prove_accumulator(builder, node, lowest, highest, limit)
 
@@ -112,7 +117,7 @@ def emit_weighted(
     if saturating:
         window["accumulator_bits"] = spec.accumulator.bits
     builder.emit(
-        ("saturating_" if saturating else "")
+        ("saturating_" if saturating else "asymmetric_" if by_channel else "")
         + ("conv2d" if isinstance(operator, Conv) else "gemm"),
         name=node.name,
         inputs=(node.inputs[0],),
@@ -124,11 +129,16 @@ def emit_weighted(
             "shift": np.array([shift for _, shift in scales], np.int32),
             "minimum": low,
             "maximum": high,
+            **(
+                {"weight_zero_points": weight_grid.offsets.astype(np.int32)}
+                if by_channel
+                else {}
+            ),
         },
         attributes={
             **window,
             "input_zero_point": source.zero_point,
-            "weight_zero_point": weight_grid.zero_point,
+            **({} if by_channel else {"weight_zero_point": int(weight_grid.offsets)}),
             "output_zero_point": target.zero_point,
         },
         weight_grid=weight_grid,
@@ -138,7 +148,7 @@ def emit_weighted(
 
 def choose_weight_grid(
     spec: TargetSpec, weights: NDArray[Any], bias: NDArray[Any], source: UniformGrid
-) -> UniformGrid:
+) -> UniformGrid | ChannelGrid:
     """Return the grid of a layer's weights.
 
     The scale comes from the weights' range, but is never so small that the bias, in units of input scale times weight
@@ -153,6 +163,11 @@ def choose_weight_grid(
     room = float(source.scale.array) * ((spec.accumulator.limit + 1) // 2)
     least_scale = np.abs(bias) / room
     step = spec.weights.limits[1]
+    if spec.weights.per_channel and not spec.weights.symmetric:
+        rows = weights.reshape(len(weights), -1)
+        lows, highs = np.minimum(rows.min(axis=1), 0), np.maximum(rows.max(axis=1), 0)
+        spans = least_scale * (step - spec.weights.limits[0]) * (1 + 1e-6)
+        return ChannelGrid.of(spec.weights, lows, np.maximum(highs, lows + spans))
     if spec.weights.per_channel:
         bounds = np.abs(weights).max(axis=tuple(range(1, weights.ndim)))
         return spec.weights.channel_grid(
@@ -168,7 +183,10 @@ def choose_weight_grid(
 
 
 def accumulator_bounds(
-    codes: NDArray[Any], weight_zero_point: int, source: UniformGrid, bias_codes: list[int]
+    codes: NDArray[Any],
+    weight_zero_point: int | NDArray[np.int64],
+    source: UniformGrid,
+    bias_codes: list[int],
 ) -> tuple[list[int], list[int]]:
     """Return, per output channel, between what values every partial sum lies, in any order of summation.
 
@@ -176,7 +194,7 @@ def accumulator_bounds(
 
     Args:
         codes: [O, ...] weight codes.
-        weight_zero_point: theirs.
+        weight_zero_point: theirs, one or [O].
         source: grid of the input.
         bias_codes: [O], of any size.
     """
@@ -203,7 +221,9 @@ def _prove_accumulator(
             )
 
 
-def _units(source: UniformGrid, weight_grid: UniformGrid, outputs: int) -> NDArray[np.float64]:
+def _units(
+    source: UniformGrid, weight_grid: UniformGrid | ChannelGrid, outputs: int
+) -> NDArray[np.float64]:
     """Return the real number of one accumulator step, per output channel."""
     scale = weight_grid.scale.array.astype(np.float64) * float(source.scale.array)
     return np.broadcast_to(scale, (outputs,))
@@ -213,7 +233,7 @@ def _channel_scales(
     builder: ProgramBuilder,
     node: Node,
     source: UniformGrid,
-    weight_grid: UniformGrid,
+    weight_grid: UniformGrid | ChannelGrid,
     target: UniformGrid,
     outputs: int,
 ) -> list[tuple[int, int]]:

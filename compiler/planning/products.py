@@ -32,10 +32,8 @@ def write_products(writer: RowWriter, instruction: Instruction) -> None:
     """Append the row of a conv2d or gemm: DEPTHWISE where every channel has one filter of its own, else DENSE."""
     attributes = instruction.attributes
     x, y = writer.view(instruction.inputs[0]), writer.view(instruction.output)
-    weights = instruction.constants["weights"].array.astype(np.int64) - number(
-        attributes["weight_zero_point"]
-    )
-    if instruction.kernel.operator in ("gemm", "saturating_gemm"):
+    weights = _weights(instruction)
+    if weights.ndim == 2:
         weights = weights[:, :, None, None]
         groups = 1
         strides, pads, dilations = _NO_WINDOW
@@ -118,6 +116,15 @@ def write_products(writer: RowWriter, instruction: Instruction) -> None:
         t.PADDED_CHANNELS: packed.columns,
     }
     writer.row(instruction.name, t.DENSE, columns, [(t.INPUT, x)], y)
+
+
+def _weights(instruction: Instruction) -> NDArray[np.int64]:
+    """Return weight codes less their zero point, or less that of their output channel."""
+    codes = instruction.constants["weights"].array.astype(np.int64)
+    zero_points = instruction.constants.get("weight_zero_points")
+    if zero_points is None:
+        return codes - number(instruction.attributes["weight_zero_point"])
+    return np.asarray(codes - zero_points.array.reshape(-1, *(1,) * (codes.ndim - 1)))
 
 
 def _wide(

@@ -214,14 +214,19 @@ def golden_arrays(target: str) -> dict[str, NDArray[Any]]:
     }
 
 
+def golden_targets() -> tuple[str, ...]:
+    """Return the targets that have a file: every installed one, and members of families with numbers of another kind."""
+    return (*target_names(), "ristretto:precision=minifloat")
+
+
 def golden_path(target: str) -> Path:
     """Return the path of a target's file."""
     return FOLDER / f"{file_name(target)}.npz"
 
 
 def main(names: Sequence[str]) -> None:
-    """Write the files of the named targets, or of every installed one."""
-    for name in names or target_names():
+    """Write the files of the named targets, or of all that have one."""
+    for name in names or golden_targets():
         path = golden_path(name)
         write_npz(path, golden_arrays(name), compress=True)
         print(f"{path.name}: {path.stat().st_size:_} bytes")
