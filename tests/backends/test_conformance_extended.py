@@ -36,7 +36,12 @@ UNIFORM_TARGETS = [
 ]
 
 
-@pytest.mark.parametrize("make", NETWORKS, ids=lambda make: str(make.__name__))
+def named(value: object) -> str:
+    """What a case is called: its target, or the function that makes its network."""
+    return value if isinstance(value, str) else str(getattr(value, "__name__", value))
+
+
+@pytest.mark.parametrize("make", NETWORKS, ids=named)
 def test_the_networks_evaluate_as_in_onnxruntime(
     make: Callable[..., onnx.ModelProto],
 ) -> None:
@@ -44,8 +49,17 @@ def test_the_networks_evaluate_as_in_onnxruntime(
 
 
 @pytest.mark.crosscheck
-@pytest.mark.parametrize("target", UNIFORM_TARGETS)
-@pytest.mark.parametrize("make", NETWORKS, ids=lambda make: str(make.__name__))
+@pytest.mark.parametrize(
+    ("make", "target"),
+    [
+        (make, target)
+        for make in NETWORKS
+        for target in UNIFORM_TARGETS
+        # The options of a target change nothing of what attention and normalizations add.
+        if make not in NETWORKS[-2:] or target in TARGETS
+    ],
+    ids=named,
+)
 def test_three_executions_of_a_block_agree_to_the_bit(
     make: Callable[..., onnx.ModelProto], target: str, tmp_path: Path
 ) -> None:
@@ -69,7 +83,7 @@ def test_three_executions_of_a_block_agree_to_the_bit(
             for target in ("nnie:bits=16", "ascend310", "adreno")
         ),
     ],
-    ids=lambda value: value if isinstance(value, str) else str(value.__name__),
+    ids=named,
 )
 def test_other_numbers_leave_the_rest_to_the_host(
     make: Callable[..., onnx.ModelProto], target: str, tmp_path: Path
