@@ -13,6 +13,7 @@ from intlower.compiler.passes.equalize import Equalize
 from intlower.compiler.passes.estimate_inputs import EstimateInputs
 from intlower.compiler.passes.fill_depthwise import FillDepthwise
 from intlower.compiler.passes.fit_powers_of_two import FitPowersOfTwo
+from intlower.compiler.passes.imagine_moments import ImagineMoments
 from intlower.compiler.passes.lift_matmul import LiftMatmul
 from intlower.compiler.passes.silence_channels import SilenceChannels
 from intlower.compiler.passes.split_transposed import SplitTransposed
@@ -58,6 +59,7 @@ def _correct_on_samples(recipe: Recipe) -> Recipe:
 # Every step, in the order in which they take effect: later ones rely on what earlier ones leave.
 STEPS: MappingProxyType[str, Step] = MappingProxyType(
     {
+        "imagine_moments": AddPass(ImagineMoments()),
         "estimate_inputs": AddPass(EstimateInputs()),
         "silence_channels": AddPass(SilenceChannels()),
         "equalize": AddPass(Equalize()),

@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from intlower.compiler.calibration import Calibration, calibrate
+from intlower.compiler.calibration import Assumed, Calibration, calibrate
 from intlower.compiler.calibration.methods.form import GridForm
 from intlower.compiler.calibration.methods.select import Method
 from intlower.compiler.discovery import load_target
@@ -19,13 +19,15 @@ from intlower.compiler.graph import Graph
 from intlower.compiler.importer import import_model, read_model
 from intlower.compiler.operators import Shape
 from intlower.compiler.passes.base import run_passes
+from intlower.compiler.passes.imagine_moments import ImagineMoments
 from intlower.compiler.program import IntegerProgram, Origin
-from intlower.compiler.recipe import WeightRounding
+from intlower.compiler.recipe import Recipe, WeightRounding
 from intlower.compiler.sample_correction import correct_on_samples
 from intlower.compiler.second_moments import second_moments
 from intlower.compiler.spec import Contract, TargetSpec
 from intlower.compiler.synthesis import Synthesis
 from intlower.compiler.synthesis import synthesize as synthesize_inputs
+from intlower.compiler.synthesis.imagine import Imagined, imagine
 
 
 def compile_model(
@@ -89,7 +91,7 @@ def compile_model(
     say("read the model")
     model, digest = read_model(path)
     graph = import_model(model, shapes=shapes)
-    graph = run_passes(graph, prepared.passes, lambda name: say(f"pass {name}"))
+    graph, imagined = _prepared_graph(graph, prepared, samples, input_ranges, seed, say)
     made = None
     if synthesize is not None and prepared.needs_ranges:
         made = _synthesized(
@@ -112,6 +114,9 @@ def compile_model(
             method=method or _usual_method(chosen.spec, samples is not None),
             form=_grid_form(chosen.spec),
             input_ranges=input_ranges,
+            assumed=None
+            if imagined is None
+            else Assumed(ranges=imagined.ranges, summary=imagined.summary),
             seed=seed,
             noise=not prepared.data_free,
             progress=say,
@@ -133,6 +138,52 @@ def compile_model(
     correction = correct_on_samples(program, graph, representative, say)
     described = f"{origin.calibration}; {correction.describe()}"
     return replace(correction.program, origin=replace(origin, calibration=described))
+
+
+def _prepared_graph(
+    graph: Graph,
+    recipe: Recipe,
+    samples: Mapping[str, NDArray[Any]] | None,
+    input_ranges: Mapping[str, tuple[float, float]] | None,
+    seed: int,
+    say: Callable[[str], None],
+) -> tuple[Graph, Imagined | None]:
+    """Return the graph after every pass, and the inputs that were made up where it has no moments.
+
+    They are made in the place of the pass `ImagineMoments`, with what only the caller knows: samples are better, and none are
+    made where only data of the file may decide.
+    """
+    marker = next((p for p in recipe.passes if isinstance(p, ImagineMoments)), None)
+    place = len(recipe.passes) if marker is None else recipe.passes.index(marker)
+
+    def named(name: str) -> None:
+        say(f"pass {name}")
+
+    graph = run_passes(graph, recipe.passes[:place], named)
+    imagined: Imagined | None = None
+    if marker is not None:
+        named(marker.name)
+    if marker is not None and marker.applies(graph):
+        if samples is not None:
+            say("observe samples")
+            graph = marker.shown(graph, samples)
+        elif not recipe.data_free:
+            imagined = imagine(graph, seed=seed, input_ranges=input_ranges, progress=say)
+            graph = marker.told(graph, imagined)
+            _warn_of(imagined)
+    return run_passes(graph, recipe.passes[place + 1 :], named), imagined
+
+
+def _warn_of(imagined: Imagined) -> None:
+    warnings.warn(
+        CalibrationWarning(
+            f"the model holds no batch-norm statistics: everything rests on {imagined.summary}, and real inputs may "
+            "differ",
+            "give a few representative inputs with --samples, or their range with --input-range; or export the model "
+            "with batch normalization kept (torch: training=TrainingMode.PRESERVE)",
+        ),
+        stacklevel=5,
+    )
 
 
 def _usual_method(spec: Contract, samples: bool) -> Method:

@@ -14,6 +14,7 @@ from intlower.compiler.recipe import Recipe
 # tensors is of no use to relative steps, and what needs samples works on uniform grids.
 LOG_STEPS: MappingProxyType[str, Step] = MappingProxyType(
     {
+        "imagine_moments": STEPS["imagine_moments"],
         "estimate_inputs": STEPS["estimate_inputs"],
         "silence_channels": STEPS["silence_channels"],
         "equalize": STEPS["equalize"],
