@@ -9,6 +9,7 @@ from types import MappingProxyType
 from intlower.compiler.errors import TargetError
 from intlower.compiler.passes.absorb_bias import AbsorbBias
 from intlower.compiler.passes.base import Pass
+from intlower.compiler.passes.center_ranges import CenterRanges
 from intlower.compiler.passes.equalize import Equalize
 from intlower.compiler.passes.estimate_inputs import EstimateInputs
 from intlower.compiler.passes.fill_depthwise import FillDepthwise
@@ -18,6 +19,7 @@ from intlower.compiler.passes.lift_matmul import LiftMatmul
 from intlower.compiler.passes.silence_channels import SilenceChannels
 from intlower.compiler.passes.split_transposed import SplitTransposed
 from intlower.compiler.passes.standard import STANDARD_PASSES
+from intlower.compiler.power_spec import PowerOfTwoSpec
 from intlower.compiler.recipe import Recipe, WeightRounding
 from intlower.compiler.spec import TargetSpec
 
@@ -64,6 +66,7 @@ STEPS: MappingProxyType[str, Step] = MappingProxyType(
         "silence_channels": AddPass(SilenceChannels()),
         "equalize": AddPass(Equalize()),
         "fill_depthwise": AddPass(FillDepthwise()),
+        "center_ranges": AddPass(CenterRanges()),
         "absorb_bias": AddPass(AbsorbBias()),
         "correct_bias": _correct_bias,
         "squant": _round_by_squant,
@@ -170,6 +173,9 @@ def default_steps(spec: TargetSpec) -> tuple[str, ...]:
     the networks of docs/accuracy.md.
     """
     omitted = {"absorb_bias", "gptq", "correct_on_samples"}
+    # Elsewhere a zero point does it, or unsigned codes do, or no scale of channels has broken up an activation's bounds.
+    if not (isinstance(spec, PowerOfTwoSpec) and not spec.unsigned):
+        omitted.add("center_ranges")
     # One weight scale for all channels cannot take up a factor of each; a scale of its own needs no equalizing.
     omitted.add("equalize" if spec.weights.per_channel else "fill_depthwise")
     return tuple(step for step in _steps(spec) if step not in omitted)

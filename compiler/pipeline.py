@@ -91,9 +91,12 @@ def compile_model(
     say("read the model")
     model, digest = read_model(path)
     graph = import_model(model, shapes=shapes)
-    graph, imagined = _prepared_graph(graph, prepared, samples, input_ranges, seed, say)
+    graph, imagined = _prepared_graph(
+        graph, prepared, samples, input_ranges, synthesize or 0, seed, say
+    )
     made = None
-    if synthesize is not None and prepared.needs_ranges:
+    # What was made up has no statistics to match.
+    if synthesize is not None and prepared.needs_ranges and imagined is None:
         made = _synthesized(
             graph,
             synthesize,
@@ -104,6 +107,8 @@ def compile_model(
             say,
         )
     synthetic = None if made is None else made.samples
+    if synthesize is not None and imagined is not None:
+        synthetic = imagined.inputs
     calibration = Calibration(ranges={}, summary="none: the target needs no ranges")
     if prepared.needs_ranges:
         say("calibrate")
@@ -145,6 +150,7 @@ def _prepared_graph(
     recipe: Recipe,
     samples: Mapping[str, NDArray[Any]] | None,
     input_ranges: Mapping[str, tuple[float, float]] | None,
+    count: int,
     seed: int,
     say: Callable[[str], None],
 ) -> tuple[Graph, Imagined | None]:
@@ -168,7 +174,9 @@ def _prepared_graph(
             say("observe samples")
             graph = marker.shown(graph, samples)
         elif not recipe.data_free:
-            imagined = imagine(graph, seed=seed, input_ranges=input_ranges, progress=say)
+            imagined = imagine(
+                graph, seed=seed, input_ranges=input_ranges, count=count, progress=say
+            )
             graph = marker.told(graph, imagined)
             _warn_of(imagined)
     return run_passes(graph, recipe.passes[place + 1 :], named), imagined

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from intlower.backends.recipes import STEPS, AddPass, Step, composed_recipe
 from intlower.compiler.passes.center_channels import CenterChannels
+from intlower.compiler.passes.center_padded import CenterPadded
 from intlower.compiler.passes.snap_limits import SnapLimits
 from intlower.compiler.recipe import Recipe
 
@@ -18,6 +19,7 @@ LOG_STEPS: MappingProxyType[str, Step] = MappingProxyType(
         "estimate_inputs": STEPS["estimate_inputs"],
         "silence_channels": STEPS["silence_channels"],
         "equalize": STEPS["equalize"],
+        "center_padded": AddPass(CenterPadded()),
         "snap_limits": AddPass(SnapLimits()),
         "center_channels": AddPass(CenterChannels()),
         "correct_bias": STEPS["correct_bias"],

@@ -121,8 +121,13 @@ def calibrate(
     moments += "" if method is Method.MIN_MAX else f" ({method.value})"
     missing = [name for name in graph.values if name not in ranges]
     if not missing:
-        described = ", ".join(f"{name}: {found.source}" for name, found in known.items())
-        return _calibration(graph, ranges, f"{moments}; {described}")
+        told = {} if assumed is None else assumed.ranges  # in `moments` already
+        described = ", ".join(
+            f"{name}: {found.source}"
+            for name, found in known.items()
+            if found != told.get(name)
+        )
+        return _calibration(graph, ranges, "; ".join(filter(None, (moments, described))))
     unknown = (
         f"{len(missing)} of {len(graph.values)} values have no batch-norm statistics (first: "
         f"{missing[0]!r})"

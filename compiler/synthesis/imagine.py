@@ -65,7 +65,7 @@ def imagine(
     *,
     seed: int,
     input_ranges: Mapping[str, tuple[float, float]] | None = None,
-    count: int | None = None,
+    count: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> Imagined:
     """Return inputs that the network may have been made for, and what its layers show on them.
@@ -79,7 +79,7 @@ def imagine(
         graph: batch norm folded, activations fused.
         seed: of every random choice.
         input_ranges: (least, greatest) of graph inputs, where known.
-        count: how many inputs to make; None for as many as the moments need.
+        count: how many inputs to make at least; moments need some in any case.
         progress: called with a line now and then.
     """
     say = progress or (lambda _: None)
@@ -88,7 +88,7 @@ def imagine(
     choices = {value.name: assumptions(value, given.get(value.name)) for value in graph.inputs}
     assumed = {name: likely(graph, name, choices) for name in choices}
     generator = np.random.default_rng(seed)
-    number = _count(graph) if count is None else count
+    number = _count(graph, count)
     turns = {
         name: [one.boxes[i // 2 % len(one.boxes)] for i in range(number)]
         for name, one in assumed.items()
@@ -132,11 +132,12 @@ def _size(value: Value) -> int:
     return int(np.prod([known(size) for size in value.shape[1:]]))
 
 
-def _count(graph: Graph) -> int:
+def _count(graph: Graph, least: int) -> int:
     """Return how many inputs to make: a multiple of the batch that the graph may fix."""
     pixels = max(int(np.prod([known(d) for d in value.shape[2:]])) for value in graph.inputs)
     batch = max(value.shape[0] or 1 for value in graph.inputs)
-    return ceil(min(max(PIXELS // pixels, FEWEST), MOST) / batch) * batch
+    number = max(min(max(PIXELS // pixels, FEWEST), MOST), least)
+    return ceil(number / batch) * batch
 
 
 def _filled(drawn: NDArray[np.float32], boxes: list[Box]) -> NDArray[np.float32]:
