@@ -19,7 +19,7 @@ from intlower.compiler.passes.lift_matmul import LiftMatmul
 from intlower.compiler.passes.silence_channels import SilenceChannels
 from intlower.compiler.passes.split_transposed import SplitTransposed
 from intlower.compiler.passes.standard import STANDARD_PASSES
-from intlower.compiler.power_spec import PowerOfTwoSpec
+from intlower.compiler.power_spec import BiasPlace, PowerOfTwoSpec
 from intlower.compiler.recipe import Recipe, WeightRounding
 from intlower.compiler.spec import TargetSpec
 
@@ -173,8 +173,12 @@ def default_steps(spec: TargetSpec) -> tuple[str, ...]:
     the networks of docs/accuracy.md.
     """
     omitted = {"absorb_bias", "gptq", "correct_on_samples"}
-    # Elsewhere a zero point does it, or unsigned codes do, or no scale of channels has broken up an activation's bounds.
-    if not (isinstance(spec, PowerOfTwoSpec) and not spec.unsigned):
+    # Elsewhere a zero point does it, or unsigned codes do; and biases of few bits lose more than activations gain.
+    if not (
+        isinstance(spec, PowerOfTwoSpec)
+        and not spec.unsigned
+        and spec.bias is BiasPlace.ACCUMULATOR
+    ):
         omitted.add("center_ranges")
     # One weight scale for all channels cannot take up a factor of each; a scale of its own needs no equalizing.
     omitted.add("equalize" if spec.weights.per_channel else "fill_depthwise")

@@ -58,9 +58,9 @@ def test_other_layers_are_left_alone(activation: Activation | None, second: Conv
     assert CenterRanges()(graph) == graph
 
 
-def test_it_is_a_default_where_codes_are_symmetric_powers_of_two() -> None:
+def test_it_is_a_default_where_codes_are_signed_powers_of_two_and_biases_wide() -> None:
     for target, taken in (
-        ("vitis", True),
+        ("vitis", False),
         ("ristretto", True),
         ("snpe", False),
         ("tensorrt", False),
