@@ -9,6 +9,7 @@ from types import MappingProxyType
 from intlower.compiler.errors import TargetError
 from intlower.compiler.passes.absorb_bias import AbsorbBias
 from intlower.compiler.passes.base import Pass
+from intlower.compiler.passes.batch_to_front import BatchToFront
 from intlower.compiler.passes.center_ranges import CenterRanges
 from intlower.compiler.passes.equalize import Equalize
 from intlower.compiler.passes.estimate_inputs import EstimateInputs
@@ -17,16 +18,25 @@ from intlower.compiler.passes.fit_powers_of_two import FitPowersOfTwo
 from intlower.compiler.passes.imagine_moments import ImagineMoments
 from intlower.compiler.passes.lift_matmul import LiftMatmul
 from intlower.compiler.passes.silence_channels import SilenceChannels
+from intlower.compiler.passes.split_slopes import SplitSlopes
 from intlower.compiler.passes.split_transposed import SplitTransposed
 from intlower.compiler.passes.standard import STANDARD_PASSES
 from intlower.compiler.power_spec import BiasPlace, PowerOfTwoSpec
 from intlower.compiler.recipe import Recipe, WeightRounding
 from intlower.compiler.spec import TargetSpec
 
-RECIPE_NAMES = ("default", "none", "data-free-strict")
+RECIPE_NAMES = ("default", "none", "data-free-strict", "synthetic")
 
-# What makes convolutions of other products, for targets that multiply weights in convolutions only.
-CONVOLUTION_PASSES: tuple[Pass, ...] = (SplitTransposed(), LiftMatmul())
+# As many as the figures of docs/accuracy.md were measured with.
+SYNTHETIC_INPUTS = 32
+
+# What makes of other forms those that targets have: convolutions of other products with weights, and the batch in front.
+CONVOLUTION_PASSES: tuple[Pass, ...] = (
+    BatchToFront(),
+    SplitTransposed(),
+    LiftMatmul(),
+    SplitSlopes(),
+)
 
 Step = Callable[[Recipe], Recipe]
 
@@ -97,6 +107,8 @@ def uniform_recipe(
     layer's weights, equalizes across layers (per-channel scales do that by themselves); where each channel has a scale,
     fills the ranges in front of depthwise layers.
     `data-free-strict`: the same, and refuses samples as well as ranges from noise.
+    `synthetic`: the default with inputs made from the network's statistics, for ranges, for `correct_on_samples` where the
+    bias has its 32 bits, and for `gptq` where weights have at most 4 bits (at 8 it is worth nothing; docs/accuracy.md).
 
     Args:
         spec: the target's.
@@ -107,12 +119,22 @@ def uniform_recipe(
     Raises:
         TargetError: there is no such recipe or step, or a step is both added and removed.
     """
-    if "correct_on_samples" in added and (spec.bias_bits, spec.accumulator.bits) != (32, 32):
+    wide_bias = (spec.bias_bits, spec.accumulator.bits) == (32, 32)
+    if "correct_on_samples" in added and not wide_bias:
         raise TargetError(
             f"the step 'correct_on_samples' needs a 32-bit bias, and that of {spec.name!r} is narrower",
             "leave it out",
         )
-    recipe = composed_recipe(spec.name, name, default_steps(spec), _steps(spec), added, removed)
+    own_steps = default_steps(spec)
+    if name == "synthetic":
+        own_steps += ("correct_on_samples",) if wide_bias else ()
+        own_steps += ("gptq",) if spec.weights.bits <= 4 else ()
+    recipe = composed_recipe(spec.name, name, own_steps, _steps(spec), added, removed)
+    return with_convolutions(recipe)
+
+
+def with_convolutions(recipe: Recipe) -> Recipe:
+    """Return a composed recipe that makes convolutions of other products after the passes that every target begins with."""
     own = recipe.passes[len(STANDARD_PASSES) :]
     return replace(recipe, passes=(*STANDARD_PASSES, *CONVOLUTION_PASSES, *own))
 
@@ -160,6 +182,7 @@ def composed_recipe(
         correct_bias=False,
         steps=chosen,
         data_free=name == "data-free-strict",
+        synthesize=SYNTHETIC_INPUTS if name == "synthetic" else 0,
     )
     for step in chosen:
         recipe = steps[step](recipe)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from intlower.backends.recipes import STEPS, composed_recipe
+from intlower.backends.recipes import STEPS, composed_recipe, with_convolutions
 from intlower.compiler.recipe import Recipe
 
 # Halves need no ranges. Equalizing helps only where numbers leave [2**-24, 65504], so it has to be asked for.
@@ -30,8 +30,8 @@ def half_recipe(
 ) -> Recipe:
     """Return a recipe for a target in half precision.
 
-    `none`: clean-up, batch-norm folding and activation fusion. `default` and `data-free-strict`: also silence dead
-    channels.
+    `none`: clean-up, batch-norm folding and activation fusion. The others: also silence dead channels.
+    There are no ranges that synthetic inputs could serve.
 
     Args:
         target: name of the target, for messages.
@@ -44,7 +44,7 @@ def half_recipe(
     """
     steps = {step: STEPS[step] for step in HALF_STEPS}
     recipe = composed_recipe(target, name, ("silence_channels",), steps, added, removed)
-    return replace(recipe, needs_ranges=False)
+    return replace(with_convolutions(recipe), needs_ranges=False, synthesize=0)
 
 
 def mixed_recipe(
@@ -54,6 +54,7 @@ def mixed_recipe(
 
     `none`: as above. `default`: also silences dead channels, fills the ranges in front of depthwise layers, rounds with
     cancelling errors, corrects biases. `data-free-strict`: the same, and refuses samples as well as ranges from noise.
+    `synthetic`: the default with ranges of inputs made from the network's statistics as well.
 
     Args:
         target: name of the target, for messages.
@@ -67,4 +68,4 @@ def mixed_recipe(
     asked = {"equalize", "absorb_bias", "gptq"}
     own = tuple(step for step in MIXED_STEPS if step not in asked)
     steps = {step: STEPS[step] for step in MIXED_STEPS}
-    return composed_recipe(target, name, own, steps, added, removed)
+    return with_convolutions(composed_recipe(target, name, own, steps, added, removed))

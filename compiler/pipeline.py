@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from intlower.compiler.calibration import Assumed, Calibration, calibrate
+from intlower.compiler.calibration import Assumed, Calibration, Ranges, calibrate
 from intlower.compiler.calibration.methods.form import GridForm
 from intlower.compiler.calibration.methods.select import Method
 from intlower.compiler.discovery import load_target
@@ -20,6 +20,7 @@ from intlower.compiler.importer import import_model, read_model
 from intlower.compiler.operators import Shape
 from intlower.compiler.passes.base import run_passes
 from intlower.compiler.passes.imagine_moments import ImagineMoments
+from intlower.compiler.placement import runs_on_host
 from intlower.compiler.program import IntegerProgram, Origin
 from intlower.compiler.recipe import Recipe, WeightRounding
 from intlower.compiler.sample_correction import correct_on_samples
@@ -74,7 +75,7 @@ def compile_model(
     say = progress or _silent
     chosen = load_target(target)  # first: a typo should not wait for the model
     prepared = chosen.recipe(recipe, added=added, removed=removed)
-    if prepared.data_free and samples is not None:
+    if (prepared.data_free or prepared.synthesize) and samples is not None:
         raise DataError(
             f"the recipe {prepared.name!r} takes no samples",
             "leave out the samples, or choose another recipe",
@@ -83,6 +84,8 @@ def compile_model(
         raise DataError(
             "inputs are synthesized only in the place of samples", "give one of them"
         )
+    if synthesize is None and prepared.synthesize:
+        synthesize = prepared.synthesize
     if prepared.sample_step and samples is None and synthesize is None:
         raise DataError(
             f"the step {prepared.sample_step!r} needs samples",
@@ -94,23 +97,28 @@ def compile_model(
     graph, imagined = _prepared_graph(
         graph, prepared, samples, input_ranges, synthesize or 0, seed, say
     )
+    # What the host computes between halves is on grids that follow from ranges.
+    needs_ranges = prepared.needs_ranges or runs_on_host(chosen.spec, graph)
     made = None
     # What was made up has no statistics to match.
-    if synthesize is not None and prepared.needs_ranges and imagined is None:
+    if synthesize is not None and needs_ranges and imagined is None:
         made = _synthesized(
             graph,
             synthesize,
             budget_seconds,
             input_ranges,
             seed,
-            bool(prepared.sample_step),
+            bool(prepared.sample_step) and not prepared.synthesize,
             say,
         )
+        if made is None:  # with a warning: what is left is the default
+            rest = chosen.recipe("default", added=added, removed=removed)
+            prepared = replace(rest, name=prepared.name, passes=prepared.passes)
     synthetic = None if made is None else made.samples
     if synthesize is not None and imagined is not None:
         synthetic = imagined.inputs
     calibration = Calibration(ranges={}, summary="none: the target needs no ranges")
-    if prepared.needs_ranges:
+    if needs_ranges:
         say("calibrate")
         calibration = calibrate(
             graph,
@@ -134,15 +142,30 @@ def compile_model(
     origin = Origin(
         source_sha256=digest,
         pipeline=repr(prepared),
-        calibration=calibration.summary + ("" if made is None else f"; {made.verdict}"),
+        calibration=calibration.summary,
         seed=seed,
+        recipe=prepared.name,
+        steps=prepared.steps,
+        verdicts=(
+            *(() if imagined is None else (f"no batch norm: moments of {imagined.summary}",)),
+            *(() if made is None else (f"synthetic inputs kept: {made.verdict}",)),
+        ),
+        ranges=_by_source(calibration.ranges),
     )
     program = chosen.lower(graph, calibration.ranges, prepared, origin, statistics)
     if not prepared.correct_on_samples or representative is None:
         return program
     correction = correct_on_samples(program, graph, representative, say)
-    described = f"{origin.calibration}; {correction.describe()}"
-    return replace(correction.program, origin=replace(origin, calibration=described))
+    verdicts = (*origin.verdicts, correction.describe())
+    return replace(correction.program, origin=replace(origin, verdicts=verdicts))
+
+
+def _by_source(ranges: Ranges) -> dict[str, tuple[str, ...]]:
+    """Return the names of the values that each source of ranges served."""
+    names: dict[str, list[str]] = {}
+    for name, found in ranges.items():
+        names.setdefault(found.source, []).append(name)
+    return {source: tuple(served) for source, served in names.items()}
 
 
 def _prepared_graph(

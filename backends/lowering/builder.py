@@ -14,7 +14,7 @@ from intlower.backends.lowering.scales import factor_of, integer_scale
 from intlower.compiler.constant import Constant
 from intlower.compiler.errors import UnsupportedByTarget
 from intlower.compiler.graph import Graph, Node
-from intlower.compiler.grids import UniformGrid, uniform
+from intlower.compiler.grids import Grid, UniformGrid, uniform
 from intlower.compiler.moments import ValueMoments
 from intlower.compiler.operators import Activation, Shape, activation_bounds
 from intlower.compiler.program import Attribute, HostStep, Instruction, Tensor
@@ -40,7 +40,8 @@ class ProgramBuilder:
         second_moments: of what layers read, by node name, where samples were seen.
         tensors: defined so far, by name.
         instructions: emitted so far.
-        host: steps left to the host.
+        host: float steps left to the host, after the last integers.
+        on_host: whether what is emitted now runs on the host.
     """
 
     graph: Graph
@@ -52,6 +53,7 @@ class ProgramBuilder:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     instructions: list[Instruction] = field(default_factory=list)
     host: list[HostStep] = field(default_factory=list)
+    on_host: bool = False
 
     def grid(self, name: str) -> UniformGrid:
         """Return the grid of a tensor that exists."""
@@ -61,7 +63,7 @@ class ProgramBuilder:
         """Return the shape of a tensor that exists."""
         return self.tensors[name].shape
 
-    def define(self, name: str, shape: Shape, grid: UniformGrid) -> None:
+    def define(self, name: str, shape: Shape, grid: Grid) -> None:
         """Add a tensor."""
         self.tensors[name] = Tensor(name=name, shape=shape, grid=grid)
 
@@ -179,5 +181,6 @@ class ProgramBuilder:
                 constants={key: Constant(array) for key, array in (constants or {}).items()},
                 attributes=dict(attributes or {}),
                 weight_grid=weight_grid,
+                host=self.on_host,
             )
         )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from intlower.commands.making import made_document, recipe_text
 from intlower.commands.options import FILE, examples, output_options
 from intlower.terminal import print_facts, print_json, print_line, print_table, shape_text
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 def inspect(artifact: Path, as_json: bool) -> None:
     """Show where ARTIFACT comes from and what it computes, one line for each instruction."""
     from intlower.compiler.artifact import open_artifact
+    from intlower.compiler.segments import host_words
 
     program = open_artifact(artifact)
     if as_json:
@@ -35,10 +38,12 @@ def inspect(artifact: Path, as_json: bool) -> None:
         {
             "target": program.target,
             "source": f"sha256 {origin.source_sha256}",
-            "pipeline": origin.pipeline,
+            "recipe": recipe_text(origin),
+            **({"gates": "; ".join(origin.verdicts)} if origin.verdicts else {}),
             "ranges": origin.calibration,
             "seed": origin.seed,
             "instructions": len(program.instructions),
+            "on the host": host_words(program),
             "parameters": f"{program.parameters:_}",
             "multiply-accumulates": f"{program.multiply_accumulates():_}",
             **{f"input {name}": _tensor_text(program.tensors[name]) for name in program.inputs},
@@ -50,19 +55,22 @@ def inspect(artifact: Path, as_json: bool) -> None:
         title=str(artifact),
     )
     print_line("")
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for instruction in program.instructions:
         shapes = [shape_text(program.tensors[name].shape) for name in instruction.inputs]
         output = program.tensors[instruction.output]
         rows.append(
             (
+                "host" if instruction.host else "",
                 instruction.name,
                 instruction.kernel,
                 f"{', '.join(shapes)} → {shape_text(output.shape)}",
                 number_text(output.grid.numbers()),
             )
         )
-    columns = ("instruction", "kernel", "shapes", "grid")
+    columns: tuple[str, ...] = ("host", "instruction", "kernel", "shapes", "grid")
+    if not any(instruction.host for instruction in program.instructions):
+        columns, rows = columns[1:], [row[1:] for row in rows]
     print_table(columns, rows)
     for step in program.host:
         print_line(
@@ -98,11 +106,14 @@ def _grid_document(tensor: Tensor) -> dict[str, Any]:
 
 
 def _document(program: IntegerProgram) -> dict[str, Any]:
+    from intlower.compiler.segments import segments
+
     return {
         "target": program.target,
         "source_sha256": program.origin.source_sha256,
         "pipeline": program.origin.pipeline,
         "calibration": program.origin.calibration,
+        **made_document(program.origin),
         "seed": program.origin.seed,
         "parameters": program.parameters,
         "multiply_accumulates": program.multiply_accumulates(),
@@ -117,10 +128,12 @@ def _document(program: IntegerProgram) -> dict[str, Any]:
                     list(program.tensors[name].shape) for name in instruction.inputs
                 ],
                 "output": instruction.output,
+                "host": instruction.host,
                 **_grid_document(program.tensors[instruction.output]),
             }
             for instruction in program.instructions
         ],
+        "segments": [asdict(segment) for segment in segments(program)],
         "host": [
             {
                 "operator": step.operator,
