@@ -94,9 +94,8 @@ def compile_model(
     say("read the model")
     model, digest = read_model(path)
     graph = import_model(model, shapes=shapes)
-    graph, imagined = _prepared_graph(
-        graph, prepared, samples, input_ranges, synthesize or 0, seed, say
-    )
+    asked = 0 if prepared.synthesize else synthesize or 0
+    graph, imagined = _prepared_graph(graph, prepared, samples, input_ranges, asked, seed, say)
     # What the host computes between halves is on grids that follow from ranges.
     needs_ranges = prepared.needs_ranges or runs_on_host(chosen.spec, graph)
     made = None
@@ -111,12 +110,13 @@ def compile_model(
             bool(prepared.sample_step) and not prepared.synthesize,
             say,
         )
-        if made is None:  # with a warning: what is left is the default
-            rest = chosen.recipe("default", added=added, removed=removed)
-            prepared = replace(rest, name=prepared.name, passes=prepared.passes)
     synthetic = None if made is None else made.samples
-    if synthesize is not None and imagined is not None:
+    if asked and imagined is not None:
         synthetic = imagined.inputs
+    if synthetic is None and synthesize is not None and needs_ranges:
+        # With a warning: what is left is the default.
+        rest = chosen.recipe("default", added=added, removed=removed)
+        prepared = replace(rest, name=prepared.name, passes=prepared.passes)
     calibration = Calibration(ranges={}, summary="none: the target needs no ranges")
     if needs_ranges:
         say("calibrate")
