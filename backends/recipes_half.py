@@ -13,6 +13,7 @@ HALF_STEPS = ("silence_channels", "equalize")
 
 # Layers with int8 weights, a scale for each channel, and int8 inputs.
 MIXED_STEPS = (
+    "imagine_moments",
     "estimate_inputs",
     "silence_channels",
     "equalize",
@@ -67,7 +68,8 @@ def mixed_recipe(
     Raises:
         TargetError: there is no such recipe or step, or a step is both added and removed.
     """
-    own = ("estimate_inputs", "silence_channels", "fill_depthwise", "correct_bias", "squant")
+    asked = {"equalize", "absorb_bias", "gptq"}
+    own = tuple(step for step in MIXED_STEPS if step not in asked)
     steps = {step: STEPS[step] for step in MIXED_STEPS}
     return with_convolutions(composed_recipe(target, name, own, steps, added, removed))
 

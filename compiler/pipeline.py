@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intlower.compiler.calibration import Calibration, Ranges, calibrate
+from intlower.compiler.calibration import Assumed, Calibration, Ranges, calibrate
 from intlower.compiler.calibration.input_model import estimate_input
 from intlower.compiler.calibration.methods.form import GridForm
 from intlower.compiler.calibration.methods.select import Method
@@ -21,14 +21,16 @@ from intlower.compiler.graph import Graph
 from intlower.compiler.importer import import_model, read_model
 from intlower.compiler.operators import Shape
 from intlower.compiler.passes.base import run_passes
+from intlower.compiler.passes.imagine_moments import ImagineMoments
 from intlower.compiler.placement import runs_on_host
 from intlower.compiler.program import IntegerProgram, Origin
-from intlower.compiler.recipe import WeightRounding
+from intlower.compiler.recipe import Recipe, WeightRounding
 from intlower.compiler.sample_correction import correct_on_samples
 from intlower.compiler.second_moments import second_moments
 from intlower.compiler.spec import Contract, TargetSpec
 from intlower.compiler.synthesis import Synthesis
 from intlower.compiler.synthesis import synthesize as synthesize_inputs
+from intlower.compiler.synthesis.imagine import Imagined, imagine
 from intlower.compiler.synthesis.view import CANVAS, inputs_from
 
 
@@ -100,11 +102,13 @@ def compile_model(
     say("read the model")
     model, digest = read_model(path)
     graph = import_model(model, shapes=shapes)
-    graph = run_passes(graph, prepared.passes, lambda name: say(f"pass {name}"))
+    asked = 0 if prepared.synthesize else synthesize or 0
+    graph, imagined = _prepared_graph(graph, prepared, samples, input_ranges, asked, seed, say)
     # What the host computes between halves is on grids that follow from ranges.
     needs_ranges = prepared.needs_ranges or runs_on_host(chosen.spec, graph)
     made = None
-    if synthesize is not None and needs_ranges:
+    # What was made up has no statistics to match.
+    if synthesize is not None and needs_ranges and imagined is None:
         made = _synthesized(
             graph,
             synthesize,
@@ -114,12 +118,15 @@ def compile_model(
             bool(prepared.sample_step) and not prepared.synthesize,
             say,
         )
-        if made is None and prepared.synthesize:  # with a warning: what is left is the default
-            rest = chosen.recipe("default", added=added, removed=removed)
-            prepared = replace(rest, name=prepared.name, passes=prepared.passes)
     synthetic = None if made is None else made.samples
-    if canvas is not None and prepared.needs_ranges:
+    if asked and imagined is not None:
+        synthetic = imagined.inputs
+    if canvas is not None and needs_ranges:
         synthetic = _seen(graph, canvas, input_ranges)
+    if prepared.synthesize and synthetic is None and needs_ranges:
+        # With a warning: what is left is the default.
+        rest = chosen.recipe("default", added=added, removed=removed)
+        prepared = replace(rest, name=prepared.name, passes=prepared.passes)
     calibration = Calibration(ranges={}, summary="none: the target needs no ranges")
     if needs_ranges:
         say("calibrate")
@@ -130,6 +137,9 @@ def compile_model(
             method=method or _usual_method(chosen.spec, samples is not None),
             form=_grid_form(chosen.spec),
             input_ranges=input_ranges,
+            assumed=None
+            if imagined is None
+            else Assumed(ranges=imagined.ranges, summary=imagined.summary),
             seed=seed,
             noise=not prepared.data_free,
             progress=say,
@@ -146,7 +156,10 @@ def compile_model(
         seed=seed,
         recipe=prepared.name,
         steps=prepared.steps,
-        verdicts=() if made is None else (f"synthetic inputs kept: {made.verdict}",),
+        verdicts=(
+            *(() if imagined is None else (f"no batch norm: moments of {imagined.summary}",)),
+            *(() if made is None else (f"synthetic inputs kept: {made.verdict}",)),
+        ),
         ranges=_by_source(calibration.ranges),
     )
     program = chosen.lower(graph, calibration.ranges, prepared, origin, statistics)
@@ -163,6 +176,55 @@ def _by_source(ranges: Ranges) -> dict[str, tuple[str, ...]]:
     for name, found in ranges.items():
         names.setdefault(found.source, []).append(name)
     return {source: tuple(served) for source, served in names.items()}
+
+
+def _prepared_graph(
+    graph: Graph,
+    recipe: Recipe,
+    samples: Mapping[str, NDArray[Any]] | None,
+    input_ranges: Mapping[str, tuple[float, float]] | None,
+    count: int,
+    seed: int,
+    say: Callable[[str], None],
+) -> tuple[Graph, Imagined | None]:
+    """Return the graph after every pass, and the inputs that were made up where it has no moments.
+
+    They are made in the place of the pass `ImagineMoments`, with what only the caller knows: samples are better, and none are
+    made where only data of the file may decide.
+    """
+    marker = next((p for p in recipe.passes if isinstance(p, ImagineMoments)), None)
+    place = len(recipe.passes) if marker is None else recipe.passes.index(marker)
+
+    def named(name: str) -> None:
+        say(f"pass {name}")
+
+    graph = run_passes(graph, recipe.passes[:place], named)
+    imagined: Imagined | None = None
+    if marker is not None:
+        named(marker.name)
+    if marker is not None and marker.applies(graph):
+        if samples is not None:
+            say("observe samples")
+            graph = marker.shown(graph, samples)
+        elif not recipe.data_free:
+            imagined = imagine(
+                graph, seed=seed, input_ranges=input_ranges, count=count, progress=say
+            )
+            graph = marker.told(graph, imagined)
+            _warn_of(imagined)
+    return run_passes(graph, recipe.passes[place + 1 :], named), imagined
+
+
+def _warn_of(imagined: Imagined) -> None:
+    warnings.warn(
+        CalibrationWarning(
+            f"the model holds no batch-norm statistics: everything rests on {imagined.summary}, and real inputs may "
+            "differ",
+            "give a few representative inputs with --samples, or their range with --input-range; or export the model "
+            "with batch normalization kept (torch: training=TrainingMode.PRESERVE)",
+        ),
+        stacklevel=5,
+    )
 
 
 def _usual_method(spec: Contract, samples: bool) -> Method:

@@ -58,15 +58,29 @@ def test_synthetic_inputs_serve_gptq(model: Path) -> None:
     assert "synthetic" in program.origin.calibration
 
 
-def test_without_statistics_compilation_falls_back_with_a_warning(
+def test_without_statistics_generated_inputs_serve(without_statistics: Path) -> None:
+    for added in ((), ("gptq",)):
+        with pytest.warns(CalibrationWarning, match="rests on .* generated inputs"):
+            program = compile_model(
+                without_statistics, target="snpe", synthesize=4, added=added
+            )
+        assert "generated inputs" in program.origin.calibration
+
+
+def test_without_them_too_compilation_falls_back_with_a_warning(
     without_statistics: Path,
 ) -> None:
+    removed = ("imagine_moments",)
     with pytest.warns(CalibrationWarning) as raised:
-        program = compile_model(without_statistics, target="snpe", synthesize=4)
+        program = compile_model(
+            without_statistics, target="snpe", synthesize=4, removed=removed
+        )
     assert "cannot be synthesized" in str(raised[0].message)
     assert "random noise" in program.origin.calibration
     with pytest.raises(CalibrationError, match="cannot be synthesized"):
-        compile_model(without_statistics, target="snpe", synthesize=4, added=("gptq",))
+        compile_model(
+            without_statistics, target="snpe", synthesize=4, added=("gptq",), removed=removed
+        )
 
 
 def test_the_synthetic_recipe_is_the_default_with_what_inputs_allow(model: Path) -> None:
