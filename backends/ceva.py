@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from intlower.backends.uniform import UNIFORM_OPERATORS, UniformTarget
 from intlower.compiler.grids import UniformSpec
@@ -29,16 +30,24 @@ def _target(name: str, options: Mapping[str, str]) -> UniformTarget:
         rounding=Rounding.HALF_AWAY,
         minimum_range=1e-6,
     )
-    channels = UniformSpec(
-        bits=bits, signed=True, symmetric=True, rounding=Rounding.HALF_AWAY, per_channel=True
-    )
+    weights = {
+        "per_tensor": grid,
+        "per_channel": replace(grid, per_channel=True),
+        "per_channel_symmetric": UniformSpec(
+            bits=bits,
+            signed=True,
+            symmetric=True,
+            rounding=Rounding.HALF_AWAY,
+            per_channel=True,
+        ),
+    }
     wide = bits > 8
     return UniformTarget(
         spec=TargetSpec(
             name=name,
             title=f"Ceva DSP, {bits} bits",
             activations=grid,
-            weights=channels if options["weights"] == "per_channel" else grid,
+            weights=weights[options["weights"]],
             bias_bits=48 if wide else 32,
             bias_rounding=Rounding.HALF_AWAY,
             accumulator=AccumulatorSpec(bits=48 if wide else 32),
@@ -56,7 +65,8 @@ def _target(name: str, options: Mapping[str, str]) -> UniformTarget:
                     f"asymmetric with an exact zero, as gemmlowp and SNPE have it; {_UNPUBLISHED}"
                 ),
                 "weights": our_definition(
-                    f"asymmetric for the layer, or symmetric for each output channel; {_UNPUBLISHED}"
+                    f"asymmetric for the layer, or for each output channel with a zero point of its own, or symmetric there; "
+                    f"{_UNPUBLISHED}"
                 ),
                 "bias_bits": our_definition("as wide as the accumulator, scale s_x * s_w"),
                 "bias_rounding": our_definition("as the grids are rounded"),
@@ -89,8 +99,8 @@ TARGET = TargetFamily(
         Option(name="bits", values=("8", "16"), meaning="width of codes and weights"),
         Option(
             name="weights",
-            values=("per_tensor", "per_channel"),
-            meaning="one weight scale for the layer, or for each output channel",
+            values=("per_tensor", "per_channel", "per_channel_symmetric"),
+            meaning="one weight scale and zero point for the layer, or for each output channel; symmetric: zero point 0",
         ),
     ),
     make=_target,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from intlower.compiler.spec import (
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from intlower.compiler.program import IntegerProgram, Origin
     from intlower.compiler.recipe import Recipe
     from intlower.compiler.second_moments import SecondMoments
+
+# A bias stays below 2**59 units of the products, half of what its two digits hold.
+WIDE_BIAS_BITS = 59
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +55,7 @@ class LogSpec:
         softmax: where a final softmax runs.
         operators: names of the float operators that lower to integers.
         provenance: the source of each field from `bits` on, by field name.
+        bias_bits: what `bias` says, for the lowering.
     """
 
     name: str
@@ -76,6 +80,7 @@ class LogSpec:
     softmax: SoftmaxRule
     operators: frozenset[str]
     provenance: Mapping[str, Provenance]
+    bias_bits: int = field(default=WIDE_BIAS_BITS, metadata={"sourced_with": "bias"})
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "provenance", sourced(self))

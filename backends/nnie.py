@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intlower.backends.logarithmic import LOG_OPERATORS, LogSpec, LogTarget
+from intlower.backends.logarithmic import (
+    LOG_OPERATORS,
+    WIDE_BIAS_BITS,
+    LogSpec,
+    LogTarget,
+)
 from intlower.compiler.spec import SoftmaxRule, our_definition, public_fact
 from intlower.compiler.target import Option, TargetFamily
 from intlower.kernels.numerics_log import (
@@ -23,8 +28,9 @@ _DUMP_SOURCE = "the formats of the mapper's dumps (log_level 3), as a public dep
 _UNPUBLISHED = "HiSilicon publishes neither the datapath nor a simulator"
 
 
-def _spec(name: str, bits: int) -> LogSpec:
+def _spec(name: str, bits: int, bias_bits: int) -> LogSpec:
     layout = FORMATS[bits]
+    narrow = bias_bits < WIDE_BIAS_BITS
     steps, greatest = layout.steps, layout.magnitudes - 1
     grid_source = (
         public_fact(_GRID_SOURCE)
@@ -43,7 +49,8 @@ def _spec(name: str, bits: int) -> LogSpec:
         mantissas=f"T[f] = half_away(2**(f/{steps}) * 2**{MANTISSA_BITS}), equation (L2)",
         product=f"magnitudes added, T shifted by the octave, {layout.product_shift} low bits dropped, equation (L3)",
         accumulator=f"exact, {ACCUMULATOR_BITS} bits, overflow proved absent at compile time",
-        bias=f"59 bits, in units of the products, 2**((z_a + z_w)/{steps}) * 2**{layout.product_shift - MANTISSA_BITS}",
+        bias=f"{bias_bits} bits, in units of the products, 2**((z_a + z_w)/{steps}) * 2**{layout.product_shift - MANTISSA_BITS}"
+        + (", times the least power of two for a layer that makes them fit" if narrow else ""),
         output=f"int32 with {LINEAR_FRACTION_BITS} fraction bits (20.12), ties up, saturated, equation (L4)",
         encode="integer thresholds on |Y|, equations (L5) and (L6)",
         decode="T shifted by the octave, ties up, equation (L7)",
@@ -68,7 +75,9 @@ def _spec(name: str, bits: int) -> LogSpec:
             ),
             "accumulator": our_definition(_UNPUBLISHED),
             "bias": our_definition(
-                f"the dumps' 24.0 has no published scale; rounded half away; {_UNPUBLISHED}"
+                f"the dumps' 24.0 has no published scale, here a shift for each layer; rounded half away; {_UNPUBLISHED}"
+                if narrow
+                else f"the dumps' 24.0 has no published scale; rounded half away; {_UNPUBLISHED}"
             ),
             "output": public_fact(
                 f"{_DUMP_SOURCE}; the SDK's samples divide by 4096 (SAMPLE_SVP_NNIE_QUANT_BASE); "
@@ -87,15 +96,24 @@ def _spec(name: str, bits: int) -> LogSpec:
             "softmax": our_definition("the exporter keeps softmax out of the quantized layers"),
             "operators": our_definition("what intlower lowers to integers for this target"),
         },
+        bias_bits=bias_bits,
     )
 
 
 def _make(name: str, values: Mapping[str, str]) -> LogTarget:
-    return LogTarget(spec=_spec(name, int(values["bits"])))
+    bias_bits = WIDE_BIAS_BITS if values["bias"] == "wide" else int(values["bias"])
+    return LogTarget(spec=_spec(name, int(values["bits"]), bias_bits))
 
 
 TARGET = TargetFamily(
     name=_NAME,
-    options=(Option(name="bits", values=("8", "16"), meaning="width of every code"),),
+    options=(
+        Option(name="bits", values=("8", "16"), meaning="width of every code"),
+        Option(
+            name="bias",
+            values=("wide", "24"),
+            meaning="width of biases: as the sums ask for, or that of the mapper's dumps, 24.0",
+        ),
+    ),
     make=_make,
 )

@@ -10,15 +10,18 @@ from intlower.compiler.errors import TargetError
 from intlower.compiler.passes.absorb_bias import AbsorbBias
 from intlower.compiler.passes.base import Pass
 from intlower.compiler.passes.batch_to_front import BatchToFront
+from intlower.compiler.passes.center_ranges import CenterRanges
 from intlower.compiler.passes.equalize import Equalize
 from intlower.compiler.passes.estimate_inputs import EstimateInputs
 from intlower.compiler.passes.fill_depthwise import FillDepthwise
 from intlower.compiler.passes.fit_powers_of_two import FitPowersOfTwo
+from intlower.compiler.passes.imagine_moments import ImagineMoments
 from intlower.compiler.passes.lift_matmul import LiftMatmul
 from intlower.compiler.passes.silence_channels import SilenceChannels
 from intlower.compiler.passes.split_slopes import SplitSlopes
 from intlower.compiler.passes.split_transposed import SplitTransposed
 from intlower.compiler.passes.standard import STANDARD_PASSES
+from intlower.compiler.power_spec import BiasPlace, PowerOfTwoSpec
 from intlower.compiler.recipe import Recipe, WeightRounding
 from intlower.compiler.spec import TargetSpec
 
@@ -68,10 +71,12 @@ def _correct_on_samples(recipe: Recipe) -> Recipe:
 # Every step, in the order in which they take effect: later ones rely on what earlier ones leave.
 STEPS: MappingProxyType[str, Step] = MappingProxyType(
     {
+        "imagine_moments": AddPass(ImagineMoments()),
         "estimate_inputs": AddPass(EstimateInputs()),
         "silence_channels": AddPass(SilenceChannels()),
         "equalize": AddPass(Equalize()),
         "fill_depthwise": AddPass(FillDepthwise()),
+        "center_ranges": AddPass(CenterRanges()),
         "absorb_bias": AddPass(AbsorbBias()),
         "correct_bias": _correct_bias,
         "squant": _round_by_squant,
@@ -191,6 +196,13 @@ def default_steps(spec: TargetSpec) -> tuple[str, ...]:
     the networks of docs/accuracy.md.
     """
     omitted = {"absorb_bias", "gptq", "correct_on_samples"}
+    # Elsewhere a zero point does it, or unsigned codes do; and biases of few bits lose more than activations gain.
+    if not (
+        isinstance(spec, PowerOfTwoSpec)
+        and not spec.unsigned
+        and spec.bias is BiasPlace.ACCUMULATOR
+    ):
+        omitted.add("center_ranges")
     # One weight scale for all channels cannot take up a factor of each; a scale of its own needs no equalizing.
     omitted.add("equalize" if spec.weights.per_channel else "fill_depthwise")
     return tuple(step for step in _steps(spec) if step not in omitted)

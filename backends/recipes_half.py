@@ -1,4 +1,4 @@
-"""The recipes of targets that compute in half precision, wholly or between quantized layers."""
+"""The recipes of targets that compute in half precision, wholly or between quantized layers, or in minifloats."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ HALF_STEPS = ("silence_channels", "equalize")
 
 # Layers with int8 weights, a scale for each channel, and int8 inputs.
 MIXED_STEPS = (
+    "imagine_moments",
     "estimate_inputs",
     "silence_channels",
     "equalize",
@@ -22,6 +23,9 @@ MIXED_STEPS = (
     "squant",
     "gptq",
 )
+
+# Minifloats have relative steps, as logarithmic codes do; all are part of the default recipe.
+MINIFLOAT_STEPS = ("estimate_inputs", "silence_channels", "equalize", "correct_bias", "squant")
 
 
 def half_recipe(
@@ -64,6 +68,28 @@ def mixed_recipe(
     Raises:
         TargetError: there is no such recipe or step, or a step is both added and removed.
     """
-    own = ("estimate_inputs", "silence_channels", "fill_depthwise", "correct_bias", "squant")
+    asked = {"equalize", "absorb_bias", "gptq"}
+    own = tuple(step for step in MIXED_STEPS if step not in asked)
     steps = {step: STEPS[step] for step in MIXED_STEPS}
     return with_convolutions(composed_recipe(target, name, own, steps, added, removed))
+
+
+def minifloat_recipe(
+    target: str, name: str, *, added: Sequence[str] = (), removed: Sequence[str] = ()
+) -> Recipe:
+    """Return a recipe for a target with minifloats.
+
+    `none`: as above. `default`: also silences dead channels, equalizes, rounds with cancelling errors, corrects biases.
+    `data-free-strict`: the same, and refuses samples as well as ranges from noise.
+
+    Args:
+        target: name of the target, for messages.
+        name: of the recipe.
+        added: names of MINIFLOAT_STEPS that it gets as well.
+        removed: names of MINIFLOAT_STEPS that it goes without.
+
+    Raises:
+        TargetError: there is no such recipe or step, or a step is both added and removed.
+    """
+    steps = {step: STEPS[step] for step in MINIFLOAT_STEPS}
+    return composed_recipe(target, name, MINIFLOAT_STEPS, steps, added, removed)

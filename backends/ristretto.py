@@ -1,4 +1,4 @@
-"""The published Ristretto: dynamic fixed point of 8 or 16 bits, and weights that are powers of two."""
+"""The published Ristretto: dynamic fixed point of 8 or 16 bits, minifloats, and weights that are powers of two."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from intlower.backends.dynamic_fixed_point import (
     FixedPointChoices,
     fixed_point_target,
 )
-from intlower.backends.power_of_two import PowerOfTwoTarget
+from intlower.backends.minifloat import MinifloatTarget, minifloat_target
 from intlower.compiler.errors import TargetError
 from intlower.compiler.power_spec import BiasPlace, PositionRule
 from intlower.compiler.spec import Provenance, public_fact
-from intlower.compiler.target import Option, TargetFamily
+from intlower.compiler.target import Option, Target, TargetFamily
 from intlower.kernels.numerics import Rounding
 
 
-def _make(name: str, options: Mapping[str, str]) -> PowerOfTwoTarget:
+def _make(name: str, options: Mapping[str, str]) -> Target:
+    if options["precision"] == "minifloat":
+        return _make_minifloat(name, options)
     powers = options["weights"] == "power_of_two"
     if powers and options["bits"] != "8":
         raise TargetError(
@@ -66,9 +68,30 @@ def _make(name: str, options: Mapping[str, str]) -> PowerOfTwoTarget:
     )
 
 
+def _make_minifloat(name: str, options: Mapping[str, str]) -> MinifloatTarget:
+    if options["weights"] == "power_of_two":
+        raise TargetError(
+            f"target {name!r}: weights that are powers of two go with activations in fixed point",
+            "write weights=power_of_two, or precision=minifloat with bits=8|16, ranges=kept|published, "
+            "bias=accumulator|parameters and rounding=away|even, but not both",
+        )
+    return minifloat_target(
+        name,
+        bits=int(options["bits"]),
+        even=options["rounding"] == "even",
+        own_biases=options["ranges"] == "kept",
+        trimmed_biases=options["bias"] == "parameters",
+    )
+
+
 TARGET = TargetFamily(
     name="ristretto",
     options=(
+        Option(
+            name="precision",
+            values=("fixed_point", "minifloat"),
+            meaning="of codes and weights: integers with a position for each tensor, or small floats",
+        ),
         Option(name="bits", values=("8", "16"), meaning="width of codes and weights"),
         Option(
             name="weights",
@@ -78,12 +101,13 @@ TARGET = TargetFamily(
         Option(
             name="ranges",
             values=("kept", "published"),
-            meaning="published: the integer length of tensors lacks the sign's bit, so that half the range saturates",
+            meaning="published: the integer length of tensors lacks the sign's bit, so that half the range saturates; "
+            "of minifloats: one layout for the network, not an exponent bias for each tensor",
         ),
         Option(
             name="bias",
             values=("accumulator", "parameters"),
-            meaning="parameters: as published, of `bits` bits at the weights' position, saturating",
+            meaning="parameters: as published, of `bits` bits at the weights' position, or a minifloat, saturating",
         ),
         Option(
             name="rounding",

@@ -71,7 +71,7 @@ def _make(name: str, options: Mapping[str, str]) -> PowerOfTwoTarget:
             concatenation="all inputs and the output have one position, the least",
             softmax=SoftmaxRule.HOST,
             calibration="diffs",
-            operators=UNIFORM_OPERATORS,
+            operators=UNIFORM_OPERATORS - _HOST,
             host=_HOST,
             bias=BiasPlace.OWN,
             positions=PositionRule.LEAST_ERROR,
@@ -122,7 +122,7 @@ def _make(name: str, options: Mapping[str, str]) -> PowerOfTwoTarget:
                 "bias": public_fact(f"{_ADJUST}: shift_bias = fp_w + fp_x - fp_b"),
                 "positions": public_fact(
                     f"{_QUANTIZER}/csrc/cpu/nndct_fix_kernels_cpu.cc, diffs: the least squared error of 5 "
-                    "positions (--calibration diffs); expected from moments it is our definition"
+                    "positions (--calibration diffs, or diffs-mode for that of most batches); expected from moments it is our definition"
                 ),
                 "shifts": public_fact(
                     f"{_ADJUST}: shift_cut in 0..16, shift_bias in min(0, -(24 - (8 + shift_cut)))..16; sums: "

@@ -1,8 +1,8 @@
 """Whole networks beside other runtimes: latency in alternating runs, and memory.
 
-    python benchmarks/models.py
+    python benchmarks/models.py [NETWORK ...]
 
-Writes benchmarks/results/networks.json. The networks are those of `make_networks.py` and, where they lie beside the
+Writes benchmarks/results/networks.json; with names, measures those again and leaves the others as they are there. The networks are those of `make_networks.py` and, where they lie beside the
 project, the real models of ../shared/data/models. All are compiled for one target without data; every int8 contender
 but `quantize_static` runs that very program, integers to integers.
 """
@@ -223,13 +223,15 @@ def main() -> None:
     logging.disable(
         logging.WARNING
     )  # quantize_static recommends a step that folds batch normalization itself
-    document: dict[str, Any] = {
+    results, wanted = RESULTS / "networks.json", sys.argv[1:]
+    document: dict[str, Any] = {"networks": {}, "left_out": {}}
+    if wanted:
+        document |= json.loads(results.read_text(encoding="utf-8"))
+    document |= {
         "machine": machine(),
         "isa": host_isa().name,
         "target": TARGET,
         "peak_gops": measured_peak(),
-        "networks": {},
-        "left_out": {},
     }
     if importlib.util.find_spec("openvino") is None:
         document["left_out"][OPENVINO] = "not installed; pip install 'intlower[bench]'"
@@ -239,6 +241,8 @@ def main() -> None:
         paths = [write(network, folder) for network in NETWORKS]
         paths += sorted(REAL_MODELS.glob("*.onnx"))
         for path in paths:
+            if wanted and path.stem not in wanted:
+                continue
             print(path.stem, file=sys.stderr, flush=True)
             try:
                 document["networks"][path.stem] = measure(path, folder)
@@ -246,7 +250,7 @@ def main() -> None:
                 document["left_out"][path.stem] = str(error)
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps(document, indent=1, allow_nan=False) + "\n"
-    (RESULTS / "networks.json").write_text(text, encoding="utf-8")
+    results.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

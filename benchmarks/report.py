@@ -21,6 +21,8 @@ PROFILED = ("resnet18", "resnet50", "mobilenet_v2")
 # Above it, more than one run at a time wanted a core.
 BUSY = 1.5
 SLOWEST_STEPS = 6
+# How the column of a bare matrix product ends; it is compared with the kernel alone.
+MATRIX = "MatMulInteger"
 
 INTRODUCTION = """# Benchmarks
 
@@ -37,6 +39,19 @@ The int8 contenders but `quantize_static` run the same integer program: ours, an
 ResNet-18, ResNet-50 and MobileNetV2 have random weights (`make_networks.py`); the others are trained models, which lie
 beside the project where they are available. A ratio below 1 means that intlower is quicker. Q/DQ files carry grids, not
 rounding, so even exact runtimes may be a step apart in places; inputs are random codes, which make much of it.
+
+How ours does it where four 8-bit products have no instruction of their own (AVX2 without VNNI), every way exact:
+
+- 3x3 convolutions of stride 1 go through Winograd's transforms in integers modulo 2^32, with a quarter (4x4 tiles) to less
+  than a half (2x2) of the products: *winograd* below; where the sums survive the transforms' factor, which the planner proves
+  from the weights, and where it pays. A packed weight takes 8 bytes (4x4) or 3.6 (2x2) where vpmaddwd takes 2.
+- Products of codes that their producer's clamp keeps within 7 bits (ReLU before a symmetric grid) are summed by vpmaddubsw
+  through 16-bit sums that are proved, from the packed weights, not to saturate: *dense bytes*. Codes of 8 bits take this way
+  where few weights are large.
+- All else is summed by vpmaddwd: *dense*, *depthwise pairs*.
+
+GOP/s count the operations of the plain convolution, and *of peak* compares them with a loop of vpmaddwd on registers: the
+first two ways may pass it.
 """
 
 
@@ -82,12 +97,12 @@ def milliseconds(timing: dict[str, float] | None) -> str:
     return f"{timing['median_ms']:.3f} / {timing['min_ms']:.3f}" if timing else "-"
 
 
-def ratio(timings: dict[str, Any], peer: str) -> str:
+def ratio(timings: dict[str, Any], peer: str, ours: str = OURS) -> str:
     """Return ours divided by a peer's: of medians, of minima."""
     if peer not in timings:
         return "-"
     return " / ".join(
-        f"{timings[OURS][key] / timings[peer][key]:.2f}" for key in ("median_ms", "min_ms")
+        f"{timings[ours][key] / timings[peer][key]:.2f}" for key in ("median_ms", "min_ms")
     )
 
 
@@ -199,13 +214,13 @@ def layers(document: dict[str, Any]) -> str:
             milliseconds(figures["timings"]["kernel"]),
             milliseconds(figures["timings"][OURS]),
             *(
-                f"{figures['ratio'][key]:.2f}" if key in figures["ratio"] else ""
+                ratio(figures["timings"], key, "kernel" if key.endswith(MATRIX) else OURS)
                 for key in keys
             ),
         )
         for name, figures in document["layers"].items()
     )
-    heads = (f"{'kernel' if key.endswith('MatMulInteger') else 'ours'} / {key}" for key in keys)
+    heads = (f"{'kernel' if key.endswith(MATRIX) else 'ours'} / {key}" for key in keys)
     return table(("layer", "GOP/s", "of peak", "kernel ms", "layer ms", *heads), rows)
 
 
@@ -245,8 +260,8 @@ def main() -> None:
         "## Layers, 1 thread",
         f"`intlower bench kernels`. {machine_text(kernels)}\n\nA register-only loop of the dot-product instruction reached "
         f"{peak} GOP/s in the same run. *kernel* is the convolution alone, *layer* the whole call with the conversions of "
-        "layout at both ends, which a network pays once. Milliseconds are median / minimum, GOP/s of the minimum, ratios of "
-        "medians.",
+        "layout at both ends, which a network pays once. Milliseconds and ratios are of medians / of minima, GOP/s of the "
+        "minimum. A layer alone reads what a caller gives, whose range nothing proves: none is a *dense bytes* here.",
         layers(kernels),
         "## Where the time goes, 1 thread",
         "Every kernel call by itself, in turns, the least time of each.",

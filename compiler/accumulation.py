@@ -11,7 +11,7 @@ from intlower.compiler.row_blocks import row_blocks
 
 
 def product_bounds(
-    codes: NDArray[Any], weight_zero_point: int, low: int, high: int
+    codes: NDArray[Any], weight_zero_point: int | NDArray[np.int64], low: int, high: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return, per output channel, between what values every partial sum of products lies, in any order.
 
@@ -20,14 +20,15 @@ def product_bounds(
 
     Args:
         codes: weight codes, [O, ...].
-        weight_zero_point: theirs.
+        weight_zero_point: theirs, one or [O].
         low: the least input code less the input's zero point, not positive.
         high: the greatest alike, not negative.
     """
     flat = codes.reshape(codes.shape[0], -1)
+    zero_points = np.broadcast_to(np.reshape(weight_zero_point, (-1, 1)), (len(flat), 1))
     lowest, highest = np.empty(len(flat), np.int64), np.empty(len(flat), np.int64)
     for rows in row_blocks(flat.shape):
-        w = flat[rows].astype(np.int64) - weight_zero_point
+        w = flat[rows].astype(np.int64) - zero_points[rows]
         lowest[rows] = np.minimum(w * low, w * high).sum(axis=1)
         highest[rows] = np.maximum(w * low, w * high).sum(axis=1)
     return lowest, highest

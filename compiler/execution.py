@@ -14,8 +14,8 @@ from intlower.compiler.plan import Plan
 from intlower.compiler.planning.rows import aligned_bytes
 from intlower.kernels.walker import walk
 
-# Below this many multiply-accumulates, waking a thread costs more than its help is worth.
-WORTH_SHARING = 8_000_000
+# Below this many multiply-accumulates, some tenths of a millisecond, waking a thread costs more than its help is worth.
+WORTH_SHARING = 20_000_000
 
 
 class Execution:

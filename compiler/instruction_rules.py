@@ -20,6 +20,7 @@ from intlower.compiler.instruction_rules_extended import EXTENDED_RULES
 from intlower.compiler.instruction_rules_general import GENERAL_RULES
 from intlower.compiler.instruction_rules_half import HALF_RULES
 from intlower.compiler.instruction_rules_log import LOG_RULES
+from intlower.compiler.instruction_rules_minifloat import MINIFLOAT_RULES
 from intlower.compiler.operators import AveragePool, Concat, Conv, MaxPool, Pad, Shape, Slice
 from intlower.kernels.numerics_fixed import SUM_INTEGER_BITS
 from intlower.kernels.signature import ElementType, KernelKey, Requantize
@@ -84,9 +85,14 @@ def _weighted(checker: Checker, outputs: int) -> None:
     maximum = checker.array("maximum", "int32", (outputs,), *codes)
     if (minimum > maximum).any():
         raise checker.error("a clamp's minimum is above its maximum")
-    checker.zero_points(weighted=True)
+    by_channel = "weight_zero_points" in checker.constants
+    checker.zero_points(weighted=not by_channel)
     zero_point = checker.number("input_zero_point", *checker.kernel.activation.limits)
-    weight_zero_point = checker.number("weight_zero_point", *checker.kernel.weight.limits)
+    weight_zero_point = (
+        checker.array("weight_zero_points", "int32", (outputs,), low, high).astype(np.int64)
+        if by_channel
+        else checker.number("weight_zero_point", low, high)
+    )
     lowest, highest = product_bounds(
         checker.constants["weights"],
         weight_zero_point,
@@ -101,7 +107,7 @@ def _weighted(checker: Checker, outputs: int) -> None:
     if "accumulator_bits" in checker.attributes:
         bits = checker.number("accumulator_bits", *SATURATING_BITS)
         product = checker.reach(zero_point) * max(
-            abs(c - weight_zero_point) for c in (low, high)
+            abs(c - checker.number("weight_zero_point", low, high)) for c in (low, high)
         )
         late = checker.kernel.requantize is Requantize.F32BIAS
         if wide or late or not saturates(bits, bias, product):
@@ -283,6 +289,8 @@ def _softmax_fixed(checker: Checker, inputs: Sequence[Shape]) -> Shape:
 _RULES = {
     "conv2d": _conv2d,
     "gemm": _gemm,
+    "asymmetric_conv2d": _conv2d,
+    "asymmetric_gemm": _gemm,
     "saturating_conv2d": _conv2d,
     "saturating_gemm": _gemm,
     "add": _add,
@@ -300,4 +308,5 @@ _RULES = {
     **GENERAL_RULES,
     **LOG_RULES,
     **HALF_RULES,
+    **MINIFLOAT_RULES,
 }

@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from intlower.compiler.calibration import Calibration, Ranges, calibrate
+from intlower.compiler.calibration import Assumed, Calibration, Ranges, calibrate
+from intlower.compiler.calibration.input_model import estimate_input
 from intlower.compiler.calibration.methods.form import GridForm
 from intlower.compiler.calibration.methods.select import Method
 from intlower.compiler.discovery import load_target
@@ -18,15 +20,18 @@ from intlower.compiler.errors import CalibrationError, CalibrationWarning, DataE
 from intlower.compiler.graph import Graph
 from intlower.compiler.importer import import_model, read_model
 from intlower.compiler.operators import Shape
-from intlower.compiler.passes.base import Pass, run_passes
+from intlower.compiler.passes.base import run_passes
+from intlower.compiler.passes.imagine_moments import ImagineMoments
 from intlower.compiler.placement import runs_on_host
 from intlower.compiler.program import IntegerProgram, Origin
-from intlower.compiler.recipe import WeightRounding
+from intlower.compiler.recipe import Recipe, WeightRounding
 from intlower.compiler.sample_correction import correct_on_samples
 from intlower.compiler.second_moments import second_moments
 from intlower.compiler.spec import Contract, TargetSpec
 from intlower.compiler.synthesis import Synthesis
 from intlower.compiler.synthesis import synthesize as synthesize_inputs
+from intlower.compiler.synthesis.imagine import Imagined, imagine
+from intlower.compiler.synthesis.view import CANVAS, inputs_from
 
 
 def compile_model(
@@ -50,7 +55,8 @@ def compile_model(
     Args:
         path: of the ONNX file.
         target: name of an installed target.
-        samples: representative inputs; without them the model's own batch-norm statistics are used.
+        samples: representative inputs; without them the model's own batch-norm statistics are used. A shared canvas, as
+            `intlower synthesize` writes it, counts as synthesized inputs.
         synthesize: how many inputs to make from the network's statistics and calibrate with, in the place of samples.
         budget_seconds: wall-clock time for that, or None.
         method: how ranges are taken from numbers: of samples, or of what the moments tell. None: from samples as the target's
@@ -71,6 +77,8 @@ def compile_model(
         LoweringError: a layer does not fit the target's integers.
     """
     say = progress or _silent
+    canvas = samples[CANVAS] if samples is not None and set(samples) == {CANVAS} else None
+    samples = samples if canvas is None else None
     chosen = load_target(target)  # first: a typo should not wait for the model
     prepared = chosen.recipe(recipe, added=added, removed=removed)
     if (prepared.data_free or prepared.synthesize) and samples is not None:
@@ -82,21 +90,27 @@ def compile_model(
         raise DataError(
             "inputs are synthesized only in the place of samples", "give one of them"
         )
-    if synthesize is None and prepared.synthesize:
+    if canvas is not None and synthesize is not None:
+        raise DataError("a shared canvas is synthesized already", "give one of them")
+    if synthesize is None and canvas is None and prepared.synthesize:
         synthesize = prepared.synthesize
-    if prepared.sample_step and samples is None and synthesize is None:
+    if prepared.sample_step and samples is None and synthesize is None and canvas is None:
         raise DataError(
             f"the step {prepared.sample_step!r} needs samples",
             f"give a few representative inputs with --samples, or leave out {prepared.sample_step!r}",
         )
     say("read the model")
-    graph, digest = _prepared_graph(
-        path, shapes, prepared.passes, lambda name: say(f"pass {name}")
+    held, digest = _imported(path, shapes)
+    asked = 0 if prepared.synthesize else synthesize or 0
+    # Taken out of the list: while the passes run, nothing else holds the weights that they replace.
+    graph, imagined = _prepared_graph(
+        held.pop(), prepared, samples, input_ranges, asked, seed, say
     )
     # What the host computes between halves is on grids that follow from ranges.
     needs_ranges = prepared.needs_ranges or runs_on_host(chosen.spec, graph)
     made = None
-    if synthesize is not None and needs_ranges:
+    # What was made up has no statistics to match.
+    if synthesize is not None and needs_ranges and imagined is None:
         made = _synthesized(
             graph,
             synthesize,
@@ -106,10 +120,15 @@ def compile_model(
             bool(prepared.sample_step) and not prepared.synthesize,
             say,
         )
-        if made is None:  # with a warning: what is left is the default
-            rest = chosen.recipe("default", added=added, removed=removed)
-            prepared = replace(rest, name=prepared.name, passes=prepared.passes)
     synthetic = None if made is None else made.samples
+    if asked and imagined is not None:
+        synthetic = imagined.inputs
+    if canvas is not None and needs_ranges:
+        synthetic = _seen(graph, canvas, input_ranges)
+    if prepared.synthesize and synthetic is None and needs_ranges:
+        # With a warning: what is left is the default.
+        rest = chosen.recipe("default", added=added, removed=removed)
+        prepared = replace(rest, name=prepared.name, passes=prepared.passes)
     calibration = Calibration(ranges={}, summary="none: the target needs no ranges")
     if needs_ranges:
         say("calibrate")
@@ -120,6 +139,9 @@ def compile_model(
             method=method or _usual_method(chosen.spec, samples is not None),
             form=_grid_form(chosen.spec),
             input_ranges=input_ranges,
+            assumed=None
+            if imagined is None
+            else Assumed(ranges=imagined.ranges, summary=imagined.summary),
             seed=seed,
             noise=not prepared.data_free,
             progress=say,
@@ -132,11 +154,14 @@ def compile_model(
     origin = Origin(
         source_sha256=digest,
         pipeline=repr(prepared),
-        calibration=calibration.summary,
+        calibration=calibration.summary + ("" if canvas is None else "; from a shared canvas"),
         seed=seed,
         recipe=prepared.name,
         steps=prepared.steps,
-        verdicts=() if made is None else (f"synthetic inputs kept: {made.verdict}",),
+        verdicts=(
+            *(() if imagined is None else (f"no batch norm: moments of {imagined.summary}",)),
+            *(() if made is None else (f"synthetic inputs kept: {made.verdict}",)),
+        ),
         ranges=_by_source(calibration.ranges),
     )
     program = chosen.lower(graph, calibration.ranges, prepared, origin, statistics)
@@ -155,24 +180,68 @@ def _by_source(ranges: Ranges) -> dict[str, tuple[str, ...]]:
     return {source: tuple(served) for source, served in names.items()}
 
 
-def _prepared_graph(
-    path: Path,
-    shapes: Mapping[str, Shape] | None,
-    passes: Sequence[Pass],
-    progress: Callable[[str], None],
-) -> tuple[Graph, str]:
-    """Return a model's graph after the passes, and the digest of its file; the model's own memory is free again."""
+def _imported(path: Path, shapes: Mapping[str, Shape] | None) -> tuple[list[Graph], str]:
+    """Return a model's graph, alone in a list, and the digest of its file; the model's own memory is free again."""
     model, digest = read_model(path)
-    graphs = [import_model(model, shapes=shapes)]
-    del model
-    for value in graphs[0].inputs:
+    graph = import_model(model, shapes=shapes)
+    for value in graph.inputs:
         if not value.shape:
             raise ModelError(
                 f"input {value.name!r} is one number without axes",
                 "export the model with a batch axis: [N, ...]",
             )
-    # Taken out of the list: while the passes run, nothing else holds the weights that they replace.
-    return run_passes(graphs.pop(), passes, progress), digest
+    return [graph], digest
+
+
+def _prepared_graph(
+    graph: Graph,
+    recipe: Recipe,
+    samples: Mapping[str, NDArray[Any]] | None,
+    input_ranges: Mapping[str, tuple[float, float]] | None,
+    count: int,
+    seed: int,
+    say: Callable[[str], None],
+) -> tuple[Graph, Imagined | None]:
+    """Return the graph after every pass, and the inputs that were made up where it has no moments.
+
+    They are made in the place of the pass `ImagineMoments`, with what only the caller knows: samples are better, and none are
+    made where only data of the file may decide.
+    """
+    marker = next((p for p in recipe.passes if isinstance(p, ImagineMoments)), None)
+    place = len(recipe.passes) if marker is None else recipe.passes.index(marker)
+
+    def named(name: str) -> None:
+        say(f"pass {name}")
+
+    held = [graph]
+    del graph
+    graph = run_passes(held.pop(), recipe.passes[:place], named)
+    imagined: Imagined | None = None
+    if marker is not None:
+        named(marker.name)
+    if marker is not None and marker.applies(graph):
+        if samples is not None:
+            say("observe samples")
+            graph = marker.shown(graph, samples)
+        elif not recipe.data_free:
+            imagined = imagine(
+                graph, seed=seed, input_ranges=input_ranges, count=count, progress=say
+            )
+            graph = marker.told(graph, imagined)
+            _warn_of(imagined)
+    return run_passes(graph, recipe.passes[place + 1 :], named), imagined
+
+
+def _warn_of(imagined: Imagined) -> None:
+    warnings.warn(
+        CalibrationWarning(
+            f"the model holds no batch-norm statistics: everything rests on {imagined.summary}, and real inputs may "
+            "differ",
+            "give a few representative inputs with --samples, or their range with --input-range; or export the model "
+            "with batch normalization kept (torch: training=TrainingMode.PRESERVE)",
+        ),
+        stacklevel=5,
+    )
 
 
 def _usual_method(spec: Contract, samples: bool) -> Method:
@@ -210,6 +279,25 @@ def _synthesized(
             raise
         warnings.warn(CalibrationWarning(str(error), error.hint), stacklevel=3)
         return None
+
+
+def _seen(
+    graph: Graph,
+    canvas: NDArray[Any],
+    input_ranges: Mapping[str, tuple[float, float]] | None,
+) -> Mapping[str, NDArray[np.float32]]:
+    """Return what the model sees of a canvas that it shares with others."""
+    name = graph.inputs[0].name
+    given = (input_ranges or {}).get(name)
+    if given is None and len(graph.inputs) == 1 and estimate_input(graph, name) is None:
+        warnings.warn(
+            CalibrationWarning(
+                f"no batch-norm statistics tell what input {name!r} is like; it is taken to have mean 0 and deviation 1",
+                "give its range with --input-range",
+            ),
+            stacklevel=3,
+        )
+    return inputs_from(graph, canvas, given)
 
 
 def _silent(line: str) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from intlower.compiler.errors import IntlowerError
 from intlower.compiler.planning.layout import ALIGNMENT, aligned
+from intlower.compiler.planning.ranges import code_ranges
 from intlower.compiler.planning.rows import RowWriter
 from intlower.compiler.planning.writers import ROW_WRITERS
 from intlower.compiler.program import IntegerProgram
@@ -96,7 +97,7 @@ def make_plan(
                 f"tensor {tensor.name!r}: the engine runs tensors with a batch",
                 "the oracle, run_reference, takes any",
             )
-    writer = RowWriter(program, isa)
+    writer = RowWriter(program, isa, code_ranges(program))
     names = tuple(program.tensors) if keep_all else program.outputs
     staged_inputs = [writer.import_tensor(name) for name in program.inputs]
     for instruction in program.instructions:

@@ -14,7 +14,7 @@ from intlower.compiler.divergence import kl_divergence
 from intlower.compiler.errors import DataError
 from intlower.compiler.evaluate import evaluate
 from intlower.compiler.graph import Graph
-from intlower.compiler.grids import uniform
+from intlower.compiler.grids import ChannelGrid, uniform
 from intlower.compiler.program import Instruction, IntegerProgram
 from intlower.compiler.simulator import open_program, quantize_inputs, simulate
 
@@ -163,7 +163,9 @@ def _with_correction(
     weight_grid = instruction.weight_grid
     assert weight_grid is not None  # an instruction with a bias has weights
     source = uniform(program.tensors[instruction.inputs[0]].grid, instruction.inputs[0])
-    scales = uniform(weight_grid, instruction.name).scale.array
+    if not isinstance(weight_grid, ChannelGrid):
+        weight_grid = uniform(weight_grid, instruction.name)
+    scales = weight_grid.scale.array
     unit = scales.astype(np.float64) * float(source.scale.array)
     bias = instruction.constants["bias"].array.astype(np.int64)
     bias = bias + np.rint(change / unit).astype(np.int64)

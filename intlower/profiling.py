@@ -18,17 +18,19 @@ from intlower.kernels.isa import Isa
 from intlower.kernels.library import entry_name
 from intlower.kernels.table import (
     DENSE,
+    DENSE_BYTES,
     DEPTHWISE,
     DEPTHWISE_PAIRS,
     INPUT_BYTES,
     OPCODE,
     OUTPUT_BYTES,
+    WINOGRAD,
 )
 
 # Turns of the peak loop in one run, about a millisecond: short enough to escape interruptions now and then.
 PEAK_ROUNDS = 300_000
 
-_PRODUCTS = (DENSE, DEPTHWISE, DEPTHWISE_PAIRS)
+_PRODUCTS = (DENSE, DENSE_BYTES, DEPTHWISE, DEPTHWISE_PAIRS, WINOGRAD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from intlower.kernels.compiled import part
-from intlower.kernels.movement import share
+from intlower.kernels.movement import share_product
 from intlower.kernels.simd import isa_columns, isa_rows, tile
 from intlower.kernels.simd_epilogue import requantize_block
-from intlower.kernels.simd_packing import convert
+from intlower.kernels.simd_packing import convert, convert_windows
 from intlower.kernels.table import (
     ACCUMULATORS,
     BIAS,
@@ -107,11 +107,37 @@ def pack_rows(
         # pixels follow one another in the input as in the packed rows
         convert(isa, codes, base + first * depth, packed, panel, count * depth, center)
         return
-    for index in range(count):
+    # Windows inside the input, of one line of output pixels, are packed together.
+    reach = (kernel_width - 1) * row[DILATION_X]
+    depth_of_window = (row[KERNEL_HEIGHT] - 1) * row[DILATION_Y]
+    index = 0
+    while index < count:
         pixel = first + index
+        column = pixel % row[OUTPUT_WIDTH]
         y = pixel // row[OUTPUT_WIDTH] * row[STRIDE_Y] - row[PAD_TOP]
-        x = pixel % row[OUTPUT_WIDTH] * row[STRIDE_X] - row[PAD_LEFT]
+        x = column * row[STRIDE_X] - row[PAD_LEFT]
         target = panel + index * stride
+        inside = y >= 0 and x >= 0 and y + depth_of_window < row[HEIGHT] and x + reach < width
+        if adjacent and inside:
+            run = min(count - index, row[OUTPUT_WIDTH] - column)
+            run = min(run, (width - 1 - reach - x) // row[STRIDE_X] + 1)
+            convert_windows(
+                isa,
+                codes,
+                base + (y * width + x) * channels,
+                row[STRIDE_X] * channels,
+                row[DILATION_Y] * width * channels,
+                packed,
+                target,
+                stride,
+                run,
+                row[KERNEL_HEIGHT],
+                kernel_width * depth,
+                center,
+            )
+            index += run
+            continue
+        index += 1
         for v in range(row[KERNEL_HEIGHT]):
             vertical = y + v * row[DILATION_Y]
             if vertical < 0 or vertical >= row[HEIGHT]:
@@ -227,7 +253,7 @@ def dense(
         outputs: the arena as output codes.
         constants: uint8.
         scratch: byte offset of this thread's scratch.
-        thread: which of `threads` this is; each takes a share of the pixels, or of the channels of a single pixel.
+        thread: which of `threads` this is; see `share_product`.
         threads: how many work on this instruction.
     """
     pixels = row[OUTPUT_HEIGHT] * row[OUTPUT_WIDTH]
@@ -236,11 +262,9 @@ def dense(
     panel = scratch + row[PANEL]
     sums = scratch + row[ACCUMULATORS]
     panels = (padded + isa_columns(isa) - 1) // isa_columns(isa)
-    first, last, first_panel, last_panel = 0, pixels, 0, panels
-    if pixels >= threads:
-        first, last = share(pixels, thread, threads)
-    else:
-        first_panel, last_panel = share(panels, thread, threads)
+    first, last, first_panel, last_panel = share_product(
+        pixels, panels, pixels <= channels, thread, threads
+    )
     for group in range(row[GROUPS]):
         target = row[OUTPUT] // row[OUTPUT_BYTES] + group * channels
         for block in range(first, last, row[BLOCK_ROWS]):

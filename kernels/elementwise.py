@@ -16,7 +16,8 @@ from intlower.kernels.jitable import (
     sum_single_rounding,
 )
 from intlower.kernels.movement import share
-from intlower.kernels.requantization import clamp_float, clamp_integer, round_half_even
+from intlower.kernels.requantization import clamp_integer
+from intlower.kernels.simd_add import add_single
 from intlower.kernels.table import (
     F32BIAS,
     F32EVEN,
@@ -51,6 +52,7 @@ Array = Any
 
 @part
 def add(
+    isa: Any,
     row: Array,
     inputs: Array,
     outputs: Array,
@@ -70,11 +72,22 @@ def add(
     if rule in (F32EVEN, F32BIAS):
         scale_a, scale_b = floats[row[SCALE] // 4], floats[row[SCALE] // 4 + 1]
         low, high = np.float32(row[LOW]), np.float32(row[HIGH])
-        for i in range(first, last):
-            j = np.uint64(i)
-            x = np.float32(np.int32(inputs[a + j]) - zero_a) * scale_a
-            y = np.float32(np.int32(inputs[b + j]) - zero_b) * scale_b
-            outputs[d + j] = round_half_even(clamp_float(x + y, low, high)) + zero
+        add_single(
+            isa,
+            inputs,
+            outputs,
+            np.int64(a) + first,
+            np.int64(b) + first,
+            np.int64(d) + first,
+            last - first,
+            zero_a,
+            zero_b,
+            zero,
+            scale_a,
+            scale_b,
+            low,
+            high,
+        )
         return
     m, n, left_shift = row[MULTIPLIER] // 4, row[SHIFT] // 4, row[LEFT_SHIFT]
     multiplier_a, multiplier_b = np.int64(integers[m]), np.int64(integers[m + 1])

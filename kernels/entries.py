@@ -21,10 +21,12 @@ from intlower.kernels.entries_fixed import mean_pool_entry, softmax_fixed_entry
 from intlower.kernels.entries_general import GENERAL_ENTRIES
 from intlower.kernels.entries_half import HALF_ENTRIES
 from intlower.kernels.entries_log import LOG_ENTRIES
+from intlower.kernels.entries_minifloat import MINIFLOAT_ENTRIES
+from intlower.kernels.entries_quick import QUICK_ENTRIES
 from intlower.kernels.isa import Isa, IsaType
 from intlower.kernels.movement import copy_codes, fill_codes, look_up
+from intlower.kernels.plain_products import plain_product
 from intlower.kernels.pooling import average_pool, max_pool
-from intlower.kernels.saturating import saturating_product
 from intlower.kernels.table import (
     ADD,
     AVERAGE_POOL,
@@ -44,7 +46,6 @@ from intlower.kernels.table import (
     SOFTMAX_FIXED,
     WIDE,
 )
-from intlower.kernels.wide import wide_product
 
 
 def entry_signature(isa: Isa, input_bytes: int, output_bytes: int) -> Any:
@@ -150,7 +151,7 @@ def add_entry(
     constants = carray(constants_pointer, constants_bytes)
     integers = constants.view(np.int32)
     floats = constants.view(np.float32)
-    add(row, inputs, outputs, integers, floats, thread, threads)
+    add(isa, row, inputs, outputs, integers, floats, thread, threads)
 
 
 def average_pool_entry(
@@ -301,8 +302,19 @@ def wide_entry(
     integers = constants.view(np.int32)
     biases = constants.view(np.int64)
     floats = constants.view(np.float32)
-    wide_product(
-        row, inputs, outputs, sums, integers, biases, integers, floats, scratch, thread, threads
+    plain_product(
+        False,
+        row,
+        inputs,
+        outputs,
+        sums,
+        integers,
+        biases,
+        integers,
+        floats,
+        scratch,
+        thread,
+        threads,
     )
 
 
@@ -329,8 +341,19 @@ def saturating_entry(
     weights = constants.view(np.int16)
     integers = constants.view(np.int32)
     floats = constants.view(np.float32)
-    saturating_product(
-        row, inputs, outputs, sums, weights, integers, floats, scratch, thread, threads
+    plain_product(
+        True,
+        row,
+        inputs,
+        outputs,
+        sums,
+        weights,
+        integers,
+        integers,
+        floats,
+        scratch,
+        thread,
+        threads,
     )
 
 
@@ -353,4 +376,6 @@ ENTRIES = {
     **GENERAL_ENTRIES,
     **LOG_ENTRIES,
     **HALF_ENTRIES,
+    **QUICK_ENTRIES,
+    **MINIFLOAT_ENTRIES,
 }

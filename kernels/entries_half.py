@@ -77,6 +77,7 @@ def half_dense_entry(
     corners = arena.view(np.int64)
     half_products(
         False,
+        False,
         row,
         singles,
         outputs,
@@ -113,7 +114,18 @@ def half_depthwise_entry(
     offsets = constants.view(np.int64)
     corners = arena.view(np.int64)
     half_products(
-        True, row, singles, outputs, singles, corners, floats, offsets, scratch, thread, threads
+        True,
+        False,
+        row,
+        singles,
+        outputs,
+        singles,
+        corners,
+        floats,
+        offsets,
+        scratch,
+        thread,
+        threads,
     )
 
 

@@ -1,4 +1,4 @@
-"""Half-precision convolutions, matrix products and means: sums in one order, a lane for each output channel.
+"""Half-precision and minifloat convolutions, matrix products and means: sums in one order, a lane for each output channel.
 
 All read a widened image: float32 [H, W, C] with its padding of +0 around it, so that a window is a list of offsets. Lanes
 are output channels, and each lane adds its own products in the order of the oracle; nothing is added across lanes.
@@ -20,8 +20,8 @@ from intlower.kernels.simd_half import (
     add_products_across,
     add_rounded_products,
     add_rounded_products_across,
-    store_halves,
 )
+from intlower.kernels.simd_half_store import store_halves, store_minifloats
 from intlower.kernels.table import (
     ACCUMULATORS,
     BIAS,
@@ -33,15 +33,19 @@ from intlower.kernels.table import (
     HIGH,
     INPUT,
     LOW,
+    MAGNITUDES,
     MULTIPLIER,
     OUTPUT,
+    OUTPUT_BYTES,
     OUTPUT_CHANNELS,
     OUTPUT_HEIGHT,
     OUTPUT_WIDTH,
+    OUTPUT_ZERO_POINT,
     PAD_LEFT,
     PAD_TOP,
     PANEL,
     RULE,
+    SHIFT,
     STRIDE_X,
     STRIDE_Y,
     TAPS,
@@ -77,9 +81,10 @@ def widen(row: Array, halves: Array, singles: Array, thread: Any, threads: Any) 
 @part
 def half_products(
     across: Any,
+    minifloat: Any,
     row: Array,
     images: Array,
-    halves: Array,
+    codes: Array,
     sums: Array,
     corners: Array,
     floats: Array,
@@ -92,9 +97,10 @@ def half_products(
 
     Args:
         across: whether each output channel reads only the input channel of its number: depthwise filters and means.
+        minifloat: whether the outputs are minifloats, whose sums are all in binary32; otherwise they are halves.
         row: its row.
         images: the arena as float32, in which the widened input lies.
-        halves: the arena as output codes.
+        codes: the arena as output codes.
         sums: the arena as float32, in which the accumulators lie.
         corners: the arena as int64, in which the places of a tile's windows lie.
         floats: constants; weights are [groups, columns / LANES, taps, LANES], taps by channel, row and column.
@@ -104,7 +110,7 @@ def half_products(
         threads: how many share the pixels.
     """
     before, after, over = thresholds(row[RULE])
-    half_sums = row[RULE] & HALF_SUMS
+    half_sums = not minifloat and row[RULE] & HALF_SUMS
     groups, taps = row[GROUPS], row[WORDS]
     outputs = row[OUTPUT_CHANNELS] // groups
     a = (scratch + row[ACCUMULATORS]) // 4
@@ -191,20 +197,40 @@ def half_products(
                 w += taps * LANES
                 channel = group * outputs + column
                 for i in range(count):
-                    store_halves(
-                        sums,
-                        a + i * LANES,
-                        floats[
-                            np.uint64(row[MULTIPLIER] // 4 + (0 if row[UNIFORM] else pixel + i))
-                        ],
-                        floats,
-                        row[BIAS] // 4 + channel,
-                        row[LOW] // 4 + channel,
-                        row[HIGH] // 4 + channel,
-                        before,
-                        after,
-                        over,
-                        halves,
-                        row[OUTPUT] // 2 + (pixel + i) * row[OUTPUT_CHANNELS] + channel,
-                        min(outputs - column, LANES),
-                    )
+                    window = 0 if row[UNIFORM] else pixel + i
+                    divisor = floats[np.uint64(row[MULTIPLIER] // 4 + window)]
+                    place = (pixel + i) * row[OUTPUT_CHANNELS] + channel
+                    lanes = min(outputs - column, LANES)
+                    if minifloat:
+                        store_minifloats(
+                            sums,
+                            a + i * LANES,
+                            divisor,
+                            floats,
+                            row[BIAS] // 4 + channel,
+                            row[LOW] // 4 + channel,
+                            row[HIGH] // 4 + channel,
+                            np.uint32(row[SHIFT]),
+                            np.uint32(row[RULE]),
+                            np.uint32(row[OUTPUT_ZERO_POINT]),
+                            np.uint32(row[MAGNITUDES]),
+                            codes,
+                            row[OUTPUT] // row[OUTPUT_BYTES] + place,
+                            lanes,
+                        )
+                    else:
+                        store_halves(
+                            sums,
+                            a + i * LANES,
+                            divisor,
+                            floats,
+                            row[BIAS] // 4 + channel,
+                            row[LOW] // 4 + channel,
+                            row[HIGH] // 4 + channel,
+                            before,
+                            after,
+                            over,
+                            codes,
+                            row[OUTPUT] // 2 + place,
+                            lanes,
+                        )

@@ -43,6 +43,16 @@ class Isa:
         """Output channels in one tile."""
         return self.lanes * self.vectors
 
+    @property
+    def bytes_through_halves(self) -> bool:
+        """Whether 8-bit products are summed through 16 bits, which saturate, and so only where none can."""
+        return self.name == "avx2"
+
+    @property
+    def transforms(self) -> bool:
+        """Whether Winograd's transforms pay: their operands take 16 bits, where four 8-bit products would cost two."""
+        return self.lanes > 1 and not self.fours
+
 
 # From the best to the one that always works. Tiles fill the registers: 16, 16, 32 and 32 of them.
 ISAS = {

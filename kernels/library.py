@@ -9,11 +9,18 @@ from intlower.kernels.compiled import compile_entry
 from intlower.kernels.entries import ENTRIES, entry_signature
 from intlower.kernels.isa import ISAS, Isa
 from intlower.kernels.signature import KernelKey
-from intlower.kernels.table import DENSE, DEPTHWISE_PAIRS
+from intlower.kernels.table import (
+    ADD,
+    DENSE,
+    DENSE_BYTES,
+    DEPTHWISE_PAIRS,
+    INTERLEAVE,
+    WINOGRAD,
+)
 
 # What is built on the vectors of an instruction set; everything else is portable loops.
-VECTOR_OPERATORS = frozenset({"conv2d", "gemm"})
-VECTOR_OPCODES = frozenset({DENSE, DEPTHWISE_PAIRS})
+VECTOR_OPERATORS = frozenset({"conv2d", "gemm", "asymmetric_conv2d", "asymmetric_gemm", "add"})
+VECTOR_OPCODES = frozenset({ADD, DENSE, DENSE_BYTES, DEPTHWISE_PAIRS, INTERLEAVE, WINOGRAD})
 
 
 def kernel_for(key: KernelKey, isa: Isa) -> KernelKey:

@@ -114,8 +114,9 @@ def log_dense(
             b = np.uint64(row[BIAS] // 8 + group * columns)
             for o in range(columns):
                 accumulators[a + np.uint64(o)] = numbers[b + np.uint64(o)]
-            # List what is not zero: where in the table of products, and where among the weights.
-            count = 0
+            # List what is not zero: where in the table of products, and where among the weights. Every code is written,
+            # and the next over it where it was zero: no processor foresees which codes are.
+            count = np.int64(0)
             for v in range(row[KERNEL_HEIGHT]):
                 for u in range(row[KERNEL_WIDTH]):
                     vertical, horizontal = y + v * row[DILATION_Y], x + u * row[DILATION_X]
@@ -126,11 +127,10 @@ def log_dense(
                     s = np.uint64(source + place * row[CHANNELS] + group * depth)
                     for c in range(depth):
                         code = np.int64(inputs[s + np.uint64(c)]) & (2 * zero - 1)
-                        if code != zero:
-                            start = code if code < zero else code - zero + negated
-                            accumulators[np.uint64(listed + 2 * count)] = t + start
-                            accumulators[np.uint64(listed + 2 * count + 1)] = tap
-                            count += 1
+                        start = code + np.int64(code > zero) * (negated - zero)
+                        accumulators[np.uint64(listed + 2 * count)] = t + start
+                        accumulators[np.uint64(listed + 2 * count + 1)] = tap
+                        count += np.int64(code != zero)
                         tap += columns
             entry = listed
             for _ in range(count // 4):

@@ -30,6 +30,26 @@ def share(count: Any, thread: Any, threads: Any) -> Any:
 
 
 @part
+def share_product(pixels: Any, panels: Any, few: Any, thread: Any, threads: Any) -> Any:
+    """Return the parts [first, last) of pixels and of panels that a thread works on.
+
+    Threads that share pixels all read the weights; threads that share panels all pack the pixels.
+
+    Args:
+        pixels: of the output, or tiles of them.
+        panels: of weights.
+        few: whether weights are the greater part.
+        thread: which of `threads` this is.
+        threads: how many work on the product.
+    """
+    if panels >= threads and (few or pixels < threads):
+        first, last = share(panels, thread, threads)
+        return 0, pixels, first, last
+    first, last = share(pixels, thread, threads)
+    return first, last, 0, panels
+
+
+@part
 def copy_codes(row: Array, codes: Array, width: Any, thread: Any, threads: Any) -> None:
     """Copy along six loops with strides of their own: layouts, slices, concatenation, padding's inside."""
     flip = codes.dtype.type(row[VALUE])

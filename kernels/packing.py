@@ -63,9 +63,39 @@ def pack_dense(
         center = zero_point if code_bytes == 1 else 1 << 15
     words = -(-depth // per_word)
     per_group = outputs // groups
-    columns = -(-per_group // isa.lanes) * isa.lanes
+    data = panels_of(weights.reshape(groups, per_group, depth), words, isa, fours)
+    return PackedWeights(
+        data=data.reshape(-1),
+        group_bytes=data.shape[1],
+        words=words,
+        columns=padded_columns(per_group, isa),
+        operand_bytes=4 // per_word,
+        center=center,
+        pad_value=zero_point - center,
+        correction=wrapped((center - zero_point) * weights.sum(axis=1)),
+    )
+
+
+def padded_columns(outputs: int, isa: Isa) -> int:
+    """Return output channels rounded up to whole vectors."""
+    return -(-outputs // isa.lanes) * isa.lanes
+
+
+def panels_of(
+    weights: NDArray[Any], words: int, isa: Isa, fours: bool = False
+) -> NDArray[np.uint8]:
+    """Return the panels of every group, one after another: uint8 [groups, bytes].
+
+    Args:
+        weights: [groups, O, K], within the operands' width.
+        words: of a packed row; operands past K are 0.
+        isa: whose tile reads them.
+        fours: whether operands have 8 bits, not 16.
+    """
+    groups, outputs, depth = weights.shape
+    columns, per_word = padded_columns(outputs, isa), 4 if fours else 2
     padded = np.zeros((groups, columns, words * per_word), np.int8 if fours else np.int16)
-    padded[:, :per_group, :depth] = weights.reshape(groups, per_group, depth)
+    padded[:, :outputs, :depth] = weights
     order = (0, 1, 2, 3) if isa.by_column else (0, 2, 1, 3)
     panels = [
         padded[:, first : first + isa.columns]
@@ -74,17 +104,7 @@ def pack_dense(
         .reshape(groups, -1)
         for first in range(0, columns, isa.columns)
     ]
-    data = np.ascontiguousarray(np.concatenate(panels, axis=1)).view(np.uint8)
-    return PackedWeights(
-        data=data.reshape(-1),
-        group_bytes=data.shape[1],
-        words=words,
-        columns=columns,
-        operand_bytes=4 // per_word,
-        center=center,
-        pad_value=zero_point - center,
-        correction=wrapped((center - zero_point) * weights.sum(axis=1)),
-    )
+    return np.ascontiguousarray(np.concatenate(panels, axis=1)).view(np.uint8)
 
 
 def wrapped(values: NDArray[Any]) -> NDArray[np.int64]:

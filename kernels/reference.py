@@ -21,6 +21,8 @@ from intlower.kernels.reference_fixed import mean_pool, softmax_fixed
 from intlower.kernels.reference_general import GENERAL_REFERENCES
 from intlower.kernels.reference_half import HALF_REFERENCES
 from intlower.kernels.reference_log import LOG_REFERENCES
+from intlower.kernels.reference_matmul import exact_matmul
+from intlower.kernels.reference_minifloat import MINIFLOAT_REFERENCES
 from intlower.kernels.reference_movement import (
     concat,
     max_pool,
@@ -295,20 +297,6 @@ def requantize(
     return stored(key.output, scaled + output_zero_point, minimum, maximum)
 
 
-def exact_matmul(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return an integer matrix product, exact.
-
-    Float64 holds every integer below 2**53, so where the product's bound allows it, the float product is the same
-    integers, much faster than NumPy's integer one.
-    """
-    if a.size == 0 or b.size == 0:
-        return a @ b
-    bound = int(np.abs(a).max()) * int(np.abs(b).max()) * a.shape[-1]
-    if bound < 1 << 53:
-        return (a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64)
-    return a @ b
-
-
 def _padded(codes: Codes, zero_point: int, pads: tuple[int, int, int, int]) -> Accumulators:
     top, left, bottom, right = pads
     x = codes.astype(np.int64) - zero_point
@@ -344,6 +332,24 @@ def _requantized(
     )
 
 
+def asymmetric_product(
+    key: KernelKey, codes: Codes, *, weights: Codes, weight_zero_points: Codes, **arguments: Any
+) -> Codes:
+    """Return `conv2d` or `gemm` with a zero point for each output channel of the weights.
+
+    Args:
+        key: of asymmetric_conv2d or asymmetric_gemm.
+        codes: see `conv2d`.
+        weights: [O, ...].
+        weight_zero_points: int32 [O], codes of real 0 in the weights.
+        arguments: the others of `conv2d` or `gemm`.
+    """
+    zeros = weight_zero_points.reshape(-1, *(1,) * (weights.ndim - 1))
+    product = conv2d if weights.ndim == 4 else gemm
+    differences = weights.astype(np.int64) - zeros
+    return product(key, codes, weights=differences, weight_zero_point=0, **arguments)
+
+
 def saturating_product(key: KernelKey, codes: Codes, *, bias: Codes, **arguments: Any) -> Codes:
     """Return `conv2d` of [N, C, H, W], or `gemm` of [N, I], in an accumulator that saturates.
 
@@ -364,6 +370,8 @@ _SCALES = ("multiplier", "shift", "minimum", "maximum", "output_zero_point")
 
 _REFERENCES: dict[str, Callable[..., Codes]] = {
     "conv2d": conv2d,
+    "asymmetric_conv2d": asymmetric_product,
+    "asymmetric_gemm": asymmetric_product,
     "saturating_conv2d": saturating_product,
     "saturating_gemm": saturating_product,
     "gemm": gemm,
@@ -382,4 +390,5 @@ _REFERENCES: dict[str, Callable[..., Codes]] = {
     **GENERAL_REFERENCES,
     **LOG_REFERENCES,
     **HALF_REFERENCES,
+    **MINIFLOAT_REFERENCES,
 }

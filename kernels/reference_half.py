@@ -1,8 +1,7 @@
 """The oracle of half precision: one evident function per operator, on NumPy's float16 and float32.
 
-Sums have one order, because that of a float sum decides its bits: for each output on its own, input channels, then the
-rows and then the columns of the window, all ascending; `sum` starts at +0, and padding takes part as +0. No operation is
-fused with another. Every rounding is to nearest, ties to even, as NumPy's (IEEE 754) operations round.
+Sums have one order, that of `reference_sums.py`. Every rounding is to nearest, ties to even, as NumPy's (IEEE 754)
+operations round.
 
 Tensors are NCHW; float16 tensors and constants of a program whose rule flushes hold no subnormals. Limits are compared in
 this order and nothing else, so that -0 and NaN pass: y < minimum -> minimum; y > maximum -> maximum.
@@ -19,10 +18,16 @@ from numpy.typing import NDArray
 from intlower.kernels import numerics_half
 from intlower.kernels.half_rule import HalfRule, Subnormals
 from intlower.kernels.reference_movement import windows
+from intlower.kernels.reference_sums import (
+    Accumulate,
+    Singles,
+    along_channels,
+    convolution_sums,
+    window_sums,
+)
 from intlower.kernels.signature import KernelKey
 
 Codes = NDArray[Any]
-Singles = NDArray[np.float32]
 Halves = NDArray[np.float16]
 
 _LEAST_NORMAL = np.float32(2.0**-14)
@@ -76,24 +81,17 @@ def half_conv2d(
         groups: of channels.
     """
     rule = _rule(key)
-    outputs, depth, kernel_height, kernel_width = weights.shape
-    top, left, bottom, right = pads
-    x = np.pad(codes, ((0, 0), (0, 0), (top, bottom), (left, right)))
-    views = windows(x, (kernel_height, kernel_width), strides, dilations)
-    height, width = views.shape[2:4]
-    grouped = views.reshape(len(x), groups, depth, height, width, kernel_height, kernel_width)
-    w = weights.reshape(groups, outputs // groups, depth, kernel_height, kernel_width)
-    total = np.zeros((len(x), groups, outputs // groups, height, width), np.float32)
-    with np.errstate(over="ignore", invalid="ignore"):
-        for c in range(depth):
-            for u in range(kernel_height):
-                for v in range(kernel_width):
-                    factor = w[None, :, :, c, u, v, None, None].astype(np.float32)
-                    taps = grouped[:, :, None, c, :, :, u, v].astype(np.float32)
-                    total = _accumulated(total, taps * factor, rule)
-    biased = total.reshape(len(x), outputs, height, width) + _along_channels(
-        bias.astype(np.float32), 4
+    total = convolution_sums(
+        codes.astype(np.float32),
+        weights.astype(np.float32),
+        strides=strides,
+        pads=pads,
+        dilations=dilations,
+        groups=groups,
+        accumulate=_accumulation(rule),
     )
+    with np.errstate(over="ignore", invalid="ignore"):
+        biased = total + along_channels(bias.astype(np.float32), 4)
     return _finished(biased, minimum, maximum, rule)
 
 
@@ -172,14 +170,14 @@ def half_average_pool(
         pads: (top, left, bottom, right), of +0.
     """
     rule = _rule(key)
-    top, left, bottom, right = pads
-    x = np.pad(codes, ((0, 0), (0, 0), (top, bottom), (left, right)))
-    views = windows(x, kernel_shape, strides, (1, 1))
-    total = np.zeros(views.shape[:4], np.float32)
+    total = window_sums(
+        codes.astype(np.float32),
+        kernel_shape=kernel_shape,
+        strides=strides,
+        pads=pads,
+        accumulate=_accumulation(rule),
+    )
     with np.errstate(over="ignore", invalid="ignore"):
-        for u in range(kernel_shape[0]):
-            for v in range(kernel_shape[1]):
-                total = _accumulated(total, views[..., u, v].astype(np.float32), rule)
         mean = np.divide(total, count, dtype=np.float32)
     return _finished(mean, minimum, maximum, rule)
 
@@ -246,7 +244,7 @@ def half_dequantize(
         maximum: float16, alike.
     """
     scale = np.ldexp(multiplier.astype(np.float64), -shift.astype(np.int64)).astype(np.float32)
-    product = codes.astype(np.float32) * _along_channels(scale, codes.ndim)
+    product = codes.astype(np.float32) * along_channels(scale, codes.ndim)
     return _finished(product, minimum, maximum, _rule(key))
 
 
@@ -286,12 +284,16 @@ def _rule(key: KernelKey) -> HalfRule:
     return key.half
 
 
-def _accumulated(total: Singles, term: Singles, rule: HalfRule) -> Singles:
-    """Return total + term; with binary16 sums, the term and the sum rounded."""
+def _accumulation(rule: HalfRule) -> Accumulate:
+    """Return how a term is added: with binary16 sums, the term and the sum are rounded."""
     if not rule.half_sums:
-        return total + term
-    rounded = round_half(term, rule).astype(np.float32)
-    return round_half(total + rounded, rule).astype(np.float32)
+        return np.add
+
+    def rounded_sum(total: Singles, term: Singles) -> Singles:
+        rounded = round_half(term, rule).astype(np.float32)
+        return round_half(total + rounded, rule).astype(np.float32)
+
+    return rounded_sum
 
 
 def _finished(values: Singles, minimum: Halves, maximum: Halves, rule: HalfRule) -> Halves:
@@ -300,14 +302,10 @@ def _finished(values: Singles, minimum: Halves, maximum: Halves, rule: HalfRule)
 
 
 def _limited(values: Codes, minimum: Codes, maximum: Codes) -> Codes:
-    low, high = (_along_channels(bound, values.ndim) for bound in (minimum, maximum))
+    low, high = (along_channels(bound, values.ndim) for bound in (minimum, maximum))
     raised = np.where(values < low, low, values)
     limited: Codes = np.where(raised > high, high, raised)
     return limited
-
-
-def _along_channels(array: Codes, rank: int) -> Codes:
-    return array.reshape([-1 if axis == 1 else 1 for axis in range(rank)])
 
 
 HALF_REFERENCES: dict[str, Callable[..., Codes]] = {

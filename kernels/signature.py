@@ -7,6 +7,10 @@ import re
 from dataclasses import dataclass, replace
 
 from intlower.kernels.half_rule import RULE_PATTERN, HalfRule
+from intlower.kernels.minifloat_rule import MINIFLOAT_PATTERN, MinifloatRule
+from intlower.kernels.schema import OperatorSchema
+from intlower.kernels.schema_float import FLOAT_OPERATORS
+from intlower.kernels.schema_general import GENERAL_OPERATORS
 
 
 class ElementType(enum.Enum):
@@ -83,31 +87,6 @@ class Requantize(enum.Enum):
         return self in (Requantize.POWERUP, Requantize.POWERAWAY, Requantize.POWEREVEN)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperatorSchema:
-    """The arguments of one integer operator, in calling order: tensors, constants, attributes.
-
-    Attributes:
-        inputs: number of tensor inputs; None means one or more.
-        constants: names of the constant arrays.
-        attributes: names of the integer attributes.
-        weighted: whether the kernel name carries a weight type.
-        requantized: whether the kernel name carries a requantization and an output type.
-        converts: whether it carries an output type without a requantization, which its constants state.
-        half: whether the kernel name carries a half-precision rule.
-        moves_floats: whether float16 codes may go through it, although it is no half-precision operator.
-    """
-
-    inputs: int | None = 1
-    constants: tuple[str, ...] = ()
-    attributes: tuple[str, ...] = ()
-    weighted: bool = False
-    requantized: bool = False
-    half: bool = False
-    converts: bool = False
-    moves_floats: bool = False
-
-
 _PER_CHANNEL = ("weights", "bias", "multiplier", "shift", "minimum", "maximum")
 _ZERO_POINTS = ("input_zero_point", "weight_zero_point", "output_zero_point")
 _WINDOW = ("kernel_shape", "strides", "pads")
@@ -125,6 +104,25 @@ OPERATORS: dict[str, OperatorSchema] = {
     ),
     "gemm": OperatorSchema(
         constants=_PER_CHANNEL, attributes=_ZERO_POINTS, weighted=True, requantized=True
+    ),
+    "asymmetric_conv2d": OperatorSchema(
+        constants=(*_PER_CHANNEL, "weight_zero_points"),
+        attributes=(
+            "strides",
+            "pads",
+            "dilations",
+            "groups",
+            "input_zero_point",
+            "output_zero_point",
+        ),
+        weighted=True,
+        requantized=True,
+    ),
+    "asymmetric_gemm": OperatorSchema(
+        constants=(*_PER_CHANNEL, "weight_zero_points"),
+        attributes=("input_zero_point", "output_zero_point"),
+        weighted=True,
+        requantized=True,
     ),
     "saturating_conv2d": OperatorSchema(
         constants=_PER_CHANNEL,
@@ -197,47 +195,7 @@ OPERATORS: dict[str, OperatorSchema] = {
     ),
     "mean_pool": OperatorSchema(attributes=(*_WINDOW, "minimum", "maximum")),
     "softmax_fixed": OperatorSchema(constants=("table",), attributes=("axis",)),
-    # Products of activations, normalizations, quotients, constants and conversions, `reference_general.py`.
-    "matmul": OperatorSchema(
-        inputs=2,
-        attributes=("multiplier", "shift", "input_zero_points", "output_zero_point", *_LIMITS),
-        requantized=True,
-    ),
-    "normalize": OperatorSchema(
-        constants=("multiplier", "bias"),
-        attributes=(
-            "bias_shift",
-            "shift",
-            "epsilon",
-            "input_shift",
-            "output_zero_point",
-            *_LIMITS,
-        ),
-        converts=True,
-    ),
-    "lrn": OperatorSchema(
-        constants=("table",),
-        attributes=(
-            "size",
-            "sum_shift",
-            "shift",
-            "input_zero_point",
-            "output_zero_point",
-            *_LIMITS,
-        ),
-        converts=True,
-    ),
-    "divide": OperatorSchema(
-        inputs=2,
-        attributes=("multiplier", "shift", "input_zero_points", "output_zero_point", *_LIMITS),
-        converts=True,
-    ),
-    "constant": OperatorSchema(constants=("codes",), converts=True),
-    "convert": OperatorSchema(
-        attributes=("multiplier", "shift", "input_zero_point", "output_zero_point", *_LIMITS),
-        converts=True,
-    ),
-    "lookup_interpolated": OperatorSchema(constants=("table",), converts=True),
+    **GENERAL_OPERATORS,
     # Logarithmic codes and linear numbers, `reference_log.py` and `numerics_log.py`.
     "log_conv2d": OperatorSchema(
         constants=_LOG_PRODUCTS,
@@ -257,37 +215,13 @@ OPERATORS: dict[str, OperatorSchema] = {
         constants=("counts",), attributes=(*_WINDOW, *_LIMITS)
     ),
     "linear_clamp": OperatorSchema(attributes=_LIMITS),
-    # Half precision: `reference_half.py` documents each.
-    "half_conv2d": OperatorSchema(
-        constants=("weights", "bias", *_LIMITS),
-        attributes=("strides", "pads", "dilations", "groups"),
-        weighted=True,
-        half=True,
-    ),
-    "half_gemm": OperatorSchema(
-        constants=("weights", "bias", *_LIMITS), weighted=True, half=True
-    ),
-    "half_add": OperatorSchema(inputs=2, constants=_LIMITS, half=True),
-    "half_average_pool": OperatorSchema(
-        constants=("count", *_LIMITS), attributes=_WINDOW, half=True
-    ),
-    "half_max_pool": OperatorSchema(attributes=(*_WINDOW, "dilations"), half=True),
-    "half_clip": OperatorSchema(constants=_LIMITS, half=True),
-    "half_pad": OperatorSchema(constants=("value",), attributes=("pads",), half=True),
-    "half_dequantize": OperatorSchema(
-        constants=("multiplier", "shift", *_LIMITS), half=True, converts=True
-    ),
-    "half_quantize": OperatorSchema(
-        attributes=("multiplier", "shift", "output_zero_point", *_LIMITS),
-        half=True,
-        converts=True,
-    ),
+    **FLOAT_OPERATORS,
 }
 
 _NAME = re.compile(
     r"(?P<operator>[a-z0-9_]+?)(?P<types>(?:_(?:[su](?:8|16|32)|f16)c?)+)"
     r"(?:__(?P<requantize>" + "|".join(rule.value for rule in Requantize) + r"))?"
-    rf"(?:__(?P<half>{RULE_PATTERN}))?(?:__(?P<variant>[a-z0-9]+))?"
+    rf"(?:__(?P<half>{RULE_PATTERN}))?(?:__(?P<minifloat>{MINIFLOAT_PATTERN}))?(?:__(?P<variant>[a-z0-9]+))?"
 )
 
 
@@ -312,6 +246,7 @@ class KernelKey:
     output: ElementType
     requantize: Requantize | None = None
     half: HalfRule | None = None
+    minifloat: MinifloatRule | None = None
     variant: str = ""
 
     def __post_init__(self) -> None:
@@ -330,6 +265,12 @@ class KernelKey:
             raise ValueError(
                 f"{self.operator}: a half-precision rule is given exactly where it has one"
             )
+        if schema.minifloat != (self.minifloat is not None):
+            raise ValueError(
+                f"{self.operator}: a layout of minifloats is given exactly where it has them"
+            )
+        if self.minifloat is not None and self.activation.value != f"s{self.minifloat.bits}":
+            raise ValueError(f"{self.operator}: {self.minifloat} has other codes")
         if not _names_output(schema) and self.output is not self.activation:
             raise ValueError(f"{self.operator} keeps its element type")
         floats = ElementType.FLOAT16 in (self.activation, self.weight, self.output)
@@ -347,6 +288,8 @@ class KernelKey:
             name += f"__{self.requantize.value}"
         if self.half is not None:
             name += f"__{self.half}"
+        if self.minifloat is not None:
+            name += f"__{self.minifloat}"
         return f"{name}__{self.variant}" if self.variant else name
 
     @property
@@ -382,6 +325,9 @@ class KernelKey:
             output=ElementType(types[-1] if _names_output(schema) else types[0]),
             requantize=None if match["requantize"] is None else Requantize(match["requantize"]),
             half=None if match["half"] is None else HalfRule.parse(match["half"]),
+            minifloat=None
+            if match["minifloat"] is None
+            else MinifloatRule.parse(match["minifloat"]),
             variant=match["variant"] or "",
         )
 

@@ -21,11 +21,17 @@ from intlower.kernels.vectors import (
     data_pointer,
     emitter,
     load,
+    prefetch,
     splat,
     store,
     sum_products,
     variants_of,
 )
+
+# How far ahead of its use a panel is fetched into the second-level cache: weights that are read once, as those of the
+# last layers are, arrive too late otherwise. A panel of weights lies in order, and nothing is read past the end.
+AHEAD_BYTES = 1 << 14
+LINE_BYTES = 64
 
 
 def isa_rows(isa: Any) -> Any:
@@ -291,6 +297,8 @@ def _tile_loop(
     columns = [
         load(builder, advance(builder, panel, INDEX(v * size)), vector) for v in range(vectors)
     ]
+    for ahead in range(0, vectors * size, LINE_BYTES):
+        prefetch(builder, advance(builder, panel, INDEX(AHEAD_BYTES + ahead)))
     results: list[list[Any]] = []
     for r in range(rows):
         pointer = advance(builder, moving[r // 3], strides[r % 3])

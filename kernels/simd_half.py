@@ -20,7 +20,6 @@ from intlower.kernels.vectors import (
     constant,
     data_pointer,
     emitter,
-    limit,
     load,
     splat,
     store,
@@ -32,8 +31,8 @@ Array = Any
 LANES = 16
 PIXELS = 6
 
-_NUMBERS = ir.VectorType(FLOAT, LANES)
-_BITS = ir.VectorType(WORD, LANES)
+NUMBERS = ir.VectorType(FLOAT, LANES)
+BITS = ir.VectorType(WORD, LANES)
 
 
 def rounded(builder: Any, value: Any, thresholds: list[Any]) -> Any:
@@ -45,40 +44,40 @@ def rounded(builder: Any, value: Any, thresholds: list[Any]) -> Any:
         thresholds: `half.thresholds`, each <LANES x i32>.
     """
     before, after, over = thresholds
-    half, dropped = constant(0.5, FLOAT, LANES), _word(0x1FFF)
-    bits = builder.bitcast(value, _BITS)
-    magnitude = builder.and_(bits, _word(0x7FFFFFFF))
-    sign = builder.and_(bits, _word(0x80000000))
-    odd = builder.and_(builder.lshr(magnitude, _word(13)), _word(1))
-    carried = builder.add(builder.add(magnitude, _word(0x0FFF)), odd)
+    half, dropped = constant(0.5, FLOAT, LANES), word(0x1FFF)
+    bits = builder.bitcast(value, BITS)
+    magnitude = builder.and_(bits, word(0x7FFFFFFF))
+    sign = builder.and_(bits, word(0x80000000))
+    odd = builder.and_(builder.lshr(magnitude, word(13)), word(1))
+    carried = builder.add(builder.add(magnitude, word(0x0FFF)), odd)
     normal = builder.and_(carried, builder.not_(dropped))
-    shifted = builder.fsub(builder.fadd(builder.bitcast(magnitude, _NUMBERS), half), half)
-    small = builder.icmp_unsigned("<", magnitude, _word(0x38800000))
-    result = builder.select(small, builder.bitcast(shifted, _BITS), normal)
+    shifted = builder.fsub(builder.fadd(builder.bitcast(magnitude, NUMBERS), half), half)
+    small = builder.icmp_unsigned("<", magnitude, word(0x38800000))
+    result = builder.select(small, builder.bitcast(shifted, BITS), normal)
     result = builder.select(
-        builder.icmp_unsigned(">=", magnitude, _word(0x477FF000)), over, result
+        builder.icmp_unsigned(">=", magnitude, word(0x477FF000)), over, result
     )
-    zero = _word(0)
+    zero = word(0)
     result = builder.select(builder.icmp_unsigned("<", magnitude, before), zero, result)
     result = builder.select(builder.icmp_unsigned("<", result, after), zero, result)
     result = builder.or_(result, sign)
-    nan = builder.icmp_unsigned(">", magnitude, _word(0x7F800000))
-    return builder.bitcast(builder.select(nan, _word(0x7FC00000), result), _NUMBERS)
+    nan = builder.icmp_unsigned(">", magnitude, word(0x7F800000))
+    return builder.bitcast(builder.select(nan, word(0x7FC00000), result), NUMBERS)
 
 
 def halves(builder: Any, value: Any) -> Any:
     """Emit the 16 bits of float32 lanes that are binary16 numbers; see `half.half_bits`."""
-    bits = builder.bitcast(value, _BITS)
-    magnitude = builder.and_(bits, _word(0x7FFFFFFF))
-    sign = builder.and_(builder.lshr(bits, _word(16)), _word(0x8000))
-    normal = builder.lshr(builder.sub(magnitude, _word(112 << 23)), _word(13))
-    shifted = builder.fadd(builder.bitcast(magnitude, _NUMBERS), constant(0.5, FLOAT, LANES))
-    subnormal = builder.and_(builder.bitcast(shifted, _BITS), _word(0x3FF))
-    small = builder.icmp_unsigned("<", magnitude, _word(0x38800000))
+    bits = builder.bitcast(value, BITS)
+    magnitude = builder.and_(bits, word(0x7FFFFFFF))
+    sign = builder.and_(builder.lshr(bits, word(16)), word(0x8000))
+    normal = builder.lshr(builder.sub(magnitude, word(112 << 23)), word(13))
+    shifted = builder.fadd(builder.bitcast(magnitude, NUMBERS), constant(0.5, FLOAT, LANES))
+    subnormal = builder.and_(builder.bitcast(shifted, BITS), word(0x3FF))
+    small = builder.icmp_unsigned("<", magnitude, word(0x38800000))
     finite = builder.select(small, subnormal, normal)
-    quiet = builder.and_(builder.lshr(magnitude, _word(13)), _word(0x200))
-    beyond = builder.icmp_unsigned(">=", magnitude, _word(0x7F800000))
-    half = builder.select(beyond, builder.or_(quiet, _word(0x7C00)), finite)
+    quiet = builder.and_(builder.lshr(magnitude, word(13)), word(0x200))
+    beyond = builder.icmp_unsigned(">=", magnitude, word(0x7F800000))
+    half = builder.select(beyond, builder.or_(quiet, word(0x7C00)), finite)
     return builder.trunc(builder.or_(half, sign), ir.VectorType(HALF, LANES))
 
 
@@ -124,7 +123,7 @@ def _tile(across: bool, rounding: bool) -> Any:
             after: see before.
             over: see before.
         """
-        index, word = types.int64, types.uint32
+        index, mask = types.int64, types.uint32
         signature = types.void(
             images,
             corners,
@@ -136,9 +135,9 @@ def _tile(across: bool, rounding: bool) -> Any:
             index,
             sums,
             index,
-            word,
-            word,
-            word,
+            mask,
+            mask,
+            mask,
         )
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -165,19 +164,19 @@ def _tile(across: bool, rounding: bool) -> Any:
             builder.position_at_end(test)
             k = builder.phi(INDEX)
             k.add_incoming(INDEX(0), entry)
-            totals = [builder.phi(_NUMBERS) for _ in range(PIXELS)]
+            totals = [builder.phi(NUMBERS) for _ in range(PIXELS)]
             for phi in totals:
                 phi.add_incoming(constant(0.0, FLOAT, LANES), entry)
             builder.cbranch(builder.icmp_signed("<", k, arguments[5]), body, done)
             builder.position_at_end(body)
             step = load(builder, advance(builder, steps, builder.mul(k, INDEX(8))), INDEX)
             place = advance(builder, row, builder.mul(k, INDEX(4 * LANES)))
-            factor = load(builder, place, _NUMBERS)
+            factor = load(builder, place, NUMBERS)
             distance = builder.mul(step, INDEX(4))
             for window, phi in zip(windows, totals, strict=True):
                 here = advance(builder, window, distance)
                 if across:
-                    value = load(builder, here, _NUMBERS)
+                    value = load(builder, here, NUMBERS)
                 else:
                     value = splat(builder, load(builder, here, FLOAT), LANES)
                 product = once(builder.fmul(value, factor))
@@ -201,88 +200,6 @@ add_products_across = _tile(across=True, rounding=False)
 add_rounded_products_across = _tile(across=True, rounding=True)
 
 
-@emitter
-def store_halves(
-    typing_context: Any,
-    sums: Any,
-    total: Any,
-    divisor: Any,
-    floats: Any,
-    bias: Any,
-    low: Any,
-    high: Any,
-    before: Any,
-    after: Any,
-    over: Any,
-    codes: Any,
-    target: Any,
-    channels: Any,
-) -> Any:
-    """Write LANES sums as halves: divided, plus bias, limited, rounded once.
-
-    Args:
-        typing_context: Numba's.
-        sums: float32; the sums are at `total`.
-        total: see sums.
-        divisor: 1 for a product, which it leaves as it is; the count for a mean.
-        floats: constants; biases are at `bias`, limits at `low` and `high`. A bias of -0 leaves a sum as it is.
-        bias: see floats.
-        low: see floats.
-        high: see floats.
-        before: of `half.thresholds`; after, over alike.
-        after: see before.
-        over: see before.
-        codes: uint16; is written at `target`.
-        target: see codes.
-        channels: how many lanes to write.
-    """
-    index, word = types.int64, types.uint32
-    signature = types.void(
-        sums,
-        index,
-        types.float32,
-        floats,
-        index,
-        index,
-        index,
-        word,
-        word,
-        word,
-        codes,
-        index,
-        index,
-    )
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        def address(array: int, place: Any, size: int) -> Any:
-            data = data_pointer(context, builder, signature.args[array], arguments[array])
-            return advance(builder, data, builder.mul(place, INDEX(size)))
-
-        def less(a: Any, b: Any) -> Any:
-            return builder.fcmp_ordered("<", a, b)  # false for NaN, which passes
-
-        value = load(builder, address(0, arguments[1], 4), _NUMBERS)
-        value = builder.fdiv(value, splat(builder, arguments[2], LANES))
-        biases, lows, highs = (
-            load(builder, address(3, place, 4), _NUMBERS) for place in arguments[4:7]
-        )
-        value = limit(builder, builder.fadd(value, biases), lows, highs, less)
-        thresholds = [splat(builder, number, LANES) for number in arguments[7:10]]
-        result = halves(builder, rounded(builder, value, thresholds))
-        begin = address(10, arguments[11], 2)
-        whole = builder.icmp_signed(">=", arguments[12], INDEX(LANES))
-        with builder.if_else(whole) as (then, otherwise):
-            with then:
-                store(builder, result, begin)
-            with otherwise:
-                for lane in range(LANES - 1):
-                    with builder.if_then(builder.icmp_signed("<", INDEX(lane), arguments[12])):
-                        single = builder.extract_element(result, WORD(lane))
-                        store(builder, single, advance(builder, begin, INDEX(2 * lane)))
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
-def _word(value: int) -> Any:
+def word(value: int) -> Any:
+    """Return LANES of a 32-bit integer."""
     return constant(value, WORD, LANES)

@@ -41,7 +41,7 @@ def float_rule(
 ) -> Any:
     """Emit `requantization.scale_float`: the sum with MAGIC holds the rounded integer in its low bits."""
     single = builder.sitofp(value, ir.VectorType(FLOAT, value.type.count))
-    return _rounded(builder, builder.fmul(single, scale), low_float, high_float)
+    return rounded(builder, builder.fmul(single, scale), low_float, high_float)
 
 
 def biased_rule(
@@ -58,10 +58,11 @@ def biased_rule(
     """Emit `requantization.scale_float_biased`; the biases stand where other rules have multipliers."""
     kind = ir.VectorType(FLOAT, value.type.count)
     total = builder.fadd(builder.sitofp(value, kind), builder.sitofp(bias, kind))
-    return _rounded(builder, builder.fmul(total, scale), low_float, high_float)
+    return rounded(builder, builder.fmul(total, scale), low_float, high_float)
 
 
-def _rounded(builder: Any, product: Any, low_float: Any, high_float: Any) -> Any:
+def rounded(builder: Any, product: Any, low_float: Any, high_float: Any) -> Any:
+    """Emit float32 numbers limited to [low, high] and rounded to int32, ties to even."""
     lanes = product.type.count
     limited = limit(
         builder, product, low_float, high_float, lambda a, b: builder.fcmp_ordered("<", a, b)

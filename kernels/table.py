@@ -31,6 +31,10 @@ from __future__ import annotations
     SOFTMAX_FIXED,
 ) = range(20)
 
+# Opcodes of quicker ways to do the same: products through proved 16-bit sums and through Winograd's transforms, and the
+# copy of an image.
+DENSE_BYTES, WINOGRAD, INTERLEAVE = range(30, 33)
+
 # Opcodes of half precision.
 (
     WIDEN,
@@ -46,6 +50,15 @@ from __future__ import annotations
 # Opcodes of functions of one code, rearrangement and products of tensors.
 LOOKUP_CHANNELS, GATHER, MULTIPLY, RESAMPLE = range(200, 204)
 
+# Opcodes of minifloats, whose products are those of half precision.
+(
+    MINIFLOAT_WIDEN,
+    MINIFLOAT_DENSE,
+    MINIFLOAT_DEPTHWISE,
+    MINIFLOAT_ADD,
+    MINIFLOAT_CLIP,
+) = range(400, 405)
+
 # Opcodes of products of activations, normalizations, quotients, constants and conversions.
 MATMUL, NORMALIZE, LRN, DIVIDE, LOAD, CONVERT, INTERPOLATE = range(300, 307)
 
@@ -57,7 +70,7 @@ MATMUL, NORMALIZE, LRN, DIVIDE, LOAD, CONVERT, INTERPOLATE = range(300, 307)
     OUTPUT,  # byte offset in the arena
     INPUT_BYTES,  # width of an input code: 1, 2 or 4
     OUTPUT_BYTES,
-    LENGTH,  # elements, for elementwise kernels
+    LENGTH,  # elements, for elementwise kernels; INTERLEAVE: pixels
     SECOND_INPUT,  # ADD: byte offset in the arena
     RULE,  # index of the requantization in `RULES`
     MULTIPLIER,  # byte offset of int32 constants; F32BIAS: of the biases that are added in single precision
@@ -67,8 +80,8 @@ MATMUL, NORMALIZE, LRN, DIVIDE, LOAD, CONVERT, INTERPOLATE = range(300, 307)
     HIGH,  # alike
     LOW_FLOAT,  # byte offset of float32 constants: LOW again
     HIGH_FLOAT,
-    OUTPUT_ZERO_POINT,  # in offset binary
-    ZERO_POINT,  # of the input, in offset binary
+    OUTPUT_ZERO_POINT,  # in offset binary; MINIFLOAT_*: of binary32's bits, what code 0 would have
+    ZERO_POINT,  # of the input, in offset binary; MINIFLOAT_*: as above
     SECOND_ZERO_POINT,  # ADD
     LEFT_SHIFT,  # ADD
     BIAS,  # byte offset of int32 constants, with all corrections folded in
@@ -102,23 +115,28 @@ MATMUL, NORMALIZE, LRN, DIVIDE, LOAD, CONVERT, INTERPOLATE = range(300, 307)
     BLOCK_ROWS,  # DENSE, DEPTHWISE_PAIRS: output pixels that are worked on together
     PADDED_CHANNELS,  # output channels of one group, rounded up to whole vectors
     UNIFORM,  # AVERAGE_POOL: 1 where one scale serves every window
-    TABLE,  # LOOKUP*, GATHER (its indices), SOFTMAX, LOG_*: byte offset of constants; LINEAR_AVERAGE_POOL: of its counts
+    TABLE,  # LOOKUP*, GATHER (its indices), SOFTMAX, LOG_*: byte offset of constants; LINEAR_AVERAGE_POOL: of its counts; DENSE_BYTES: of int64 places of panels
     OUTER,  # SOFTMAX, GATHER, LOOKUP_CHANNELS: product of the dimensions before the axis
     INNER,  # alike: product of those after it
-    VALUE,  # FILL: the code; COPY: what to XOR with each code; SOFTMAX: the code of 1; SATURATING: the greatest sum; LOG_ENCODE: negative threshold
+    VALUE,  # FILL: the code; COPY, INTERLEAVE: what to XOR with each code; SOFTMAX: the code of 1; SATURATING: the greatest sum; LOG_ENCODE: negative threshold
     MAGNITUDES,  # LOG_*: how many magnitudes a code can have; LOOKUP_CHANNELS: how many codes there are
     MANTISSA,  # LOG_DENSE, LOG_DEPTHWISE: of the read-out
     READ_OUT_SHIFT,  # LOG_DENSE, LOG_DEPTHWISE
-) = range(58)
+    EDGE,  # WINOGRAD: of an output tile
+    NO_BIAS,  # WINOGRAD: byte offset of int32 zeros, as many as a tile of the product has columns
+    WINDOW,  # WINOGRAD: byte offset of a window at the border in the thread's scratch
+    LINES,  # WINOGRAD: byte offset of the int32 sums of a row of output tiles in the thread's scratch
+) = range(62)
 
+# INTERLEAVE: codes from plane to plane, in INPUT_STRIDES.
 # COPY: sizes, input strides and output strides (in elements) of six loops, outermost first.
 # MULTIPLY: sizes of the output's loops, and under the same names the strides of the first and of the second input.
 # MATMUL: under OUTPUT_STRIDES those of a matrix, a row and a column of the product.
 LOOPS = 6
-SIZES = 58
+SIZES = 62
 INPUT_STRIDES = SIZES + LOOPS
 OUTPUT_STRIDES = INPUT_STRIDES + LOOPS
-COLUMNS = 76
+COLUMNS = 80
 
 # Requantization rules, in column RULE.
 F32EVEN, MUL31DOUBLE, MUL31SINGLE, F32BIAS, POWERUP, POWERAWAY, POWEREVEN = range(7)

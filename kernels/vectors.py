@@ -85,6 +85,12 @@ def call(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
     return builder.call(function, arguments)
 
 
+def prefetch(builder: Any, pointer: Any) -> None:
+    """Emit a hint that a line is read soon; it fetches into the second-level cache, and never faults."""
+    options = [WORD(0), WORD(2), WORD(1)]  # for reading, locality 2 of 3, data
+    call(builder, "llvm.prefetch.p0i8", ir.VoidType(), pointer, *options)
+
+
 def sum_products(
     builder: Any, isa: Isa, fours: bool, accumulator: Any, activations: Any, weights: Any
 ) -> Any:

@@ -48,10 +48,12 @@ def halves(
 @st.composite
 def programs(draw: st.DrawFn, operators: tuple[str, ...]) -> IntegerProgram:
     """Return a program of one instruction of one of these operators."""
-    return _Maker(draw, draw(st.sampled_from(operators))).program()
+    return Maker(draw, draw(st.sampled_from(operators))).program()
 
 
-class _Maker:
+class Maker:
+    """Draws one instruction; each operator's method gives input shapes, the output's, constants and attributes."""
+
     def __init__(self, draw: st.DrawFn, operator: str) -> None:
         self.draw = draw
         self.operator = operator

@@ -108,3 +108,35 @@ def token_mixer(*, channels: int = 6, size: int = 4, seed: int = 0) -> onnx.Mode
     y = b.node("Add", y, b.node("ReduceMean", y, axes=[1]))
     y = b.node("Mul", y, b.node("ReduceMean", x, axes=[2]))
     return b.model({"input": ["N", 3, size, size]}, y)
+
+
+def attention(*, channels: int = 6, size: int = 4, seed: int = 0) -> onnx.ModelProto:
+    """Patches with a class token and positions, a layer norm, one head of attention with a mask, a gelu layer."""
+    b = NetworkBuilder(seed=seed)
+    tokens = (size // 2) ** 2 + 1
+    x = b.conv("input", 3, channels, 2, strides=[2, 2])
+    x = b.node("Reshape", x, b.integers(0, channels, tokens - 1))
+    x = b.node("Transpose", x, perm=[0, 2, 1])
+    token = b.node("Mul", b.node("ReduceMean", x, axes=[1]), b.normal(1, 1, channels))
+    x = b.node("Add", b.node("Concat", token, x, axis=1), b.normal(1, tokens, channels))
+    scale, shift = b.normal(channels), b.normal(channels, scale=0.1)
+    y = b.node("LayerNormalization", x, scale, shift, axis=-1)
+    q, k, v = (b.node("MatMul", y, b.normal(channels, 4, scale=0.5)) for _ in range(3))
+    scores = b.node("MatMul", q, b.node("Transpose", k, perm=[0, 2, 1]))
+    scores = b.node("Add", scores, b.normal(tokens, tokens))
+    y = b.node("MatMul", b.node("Softmax", scores, axis=-1), v)
+    x = b.node("Add", x, b.node("MatMul", y, b.normal(4, channels, scale=0.5)))
+    return b.model({"input": ["N", 3, size, size]}, b.node("Tanh", x))
+
+
+def normalizations(*, channels: int = 6, size: int = 5, seed: int = 0) -> onnx.ModelProto:
+    """Instance and response normalization, a quotient, the greater and lesser of two tensors, slopes of each element."""
+    b = NetworkBuilder(seed=seed)
+    x = b.conv("input", 3, channels, 3, pads=[1, 1, 1, 1])
+    x = b.node("InstanceNormalization", x, b.normal(channels), b.normal(channels, scale=0.1))
+    x = b.node("LRN", x, size=3, alpha=0.5)
+    divisor = b.node("Add", b.node("Abs", x), b.constant(1.0))
+    quotient = b.node("Div", b.conv(x, channels, channels, 1), divisor)
+    least = b.node("Min", b.node("Max", x, quotient), b.node("ReduceMin", x, axes=[1]))
+    slopes = b.constant(b.random.uniform(0, 1, (channels, size, size)))
+    return b.model({"input": ["N", 3, size, size]}, b.node("PRelu", least, slopes))

@@ -10,13 +10,13 @@ import numpy as np
 from hypothesis import strategies as st
 from log_programs import LOG_OPERATORS, log_instruction
 from numpy.typing import NDArray
-from program_builder import EIGHT_BITS, Draw, integers_like
+from program_builder import EIGHT_BITS, Draw, grid_of, integers_like
 from strategies_extended import EXTENDED_OPERATORS
 from strategies_fixed_point import FixedPointOperators
 from strategies_general import GENERAL_OPERATORS, GeneralOperators
 
 from intlower.compiler.constant import Constant
-from intlower.compiler.grids import LogGrid
+from intlower.compiler.grids import ChannelGrid, LogGrid
 from intlower.compiler.operators import AveragePool, Concat, Conv, MaxPool, Pad, Slice
 from intlower.compiler.program import IntegerProgram
 from intlower.kernels.signature import OPERATORS, ElementType, KernelKey, Requantize
@@ -39,19 +39,31 @@ FEATURE_OPERATORS = (
     *GENERAL_OPERATORS,
 )
 # What this module draws; half precision and logarithmic codes have strategies of their own.
-UNIFORM_OPERATORS = (*FEATURE_OPERATORS, "gemm", "saturating_gemm")
+UNIFORM_OPERATORS = (
+    *FEATURE_OPERATORS,
+    "gemm",
+    "saturating_gemm",
+    "asymmetric_conv2d",
+    "asymmetric_gemm",
+)
 
 # Those that Q/DQ models and the float network of an export have a form for.
 DEPLOYED_OPERATORS = tuple(
-    name for name in UNIFORM_OPERATORS if name not in (*EXTENDED_OPERATORS, *GENERAL_OPERATORS)
+    name
+    for name in UNIFORM_OPERATORS
+    if name not in (*EXTENDED_OPERATORS, *GENERAL_OPERATORS)
+    and not name.startswith("asymmetric_")
 )
 
-# All but half precision, which `half_programs.py` makes programs of.
-INTEGER_OPERATORS = sorted(name for name, schema in OPERATORS.items() if not schema.half)
+# All but half precision and minifloats, which `half_programs.py` and `minifloat_programs.py` make programs of.
+INTEGER_OPERATORS = sorted(
+    name for name, schema in OPERATORS.items() if not (schema.half or schema.minifloat)
+)
 
 _ON_IMAGES = (
     "conv2d",
     "saturating_conv2d",
+    "asymmetric_conv2d",
     "max_pool",
     "average_pool",
     "mean_pool",
@@ -125,6 +137,44 @@ class _Operators(GeneralOperators, FixedPointOperators):
             ),
             constants={**last.constants, "bias": Constant.of(bias, np.int32)},
             attributes={**last.attributes, "accumulator_bits": bits},
+        )
+        return output
+
+    def asymmetric_conv2d(self, x: str) -> str:
+        return self._asymmetric(self.conv2d(x))
+
+    def asymmetric_gemm(self, x: str) -> str:
+        return self._asymmetric(self.gemm(x))
+
+    def _asymmetric(self, output: str) -> str:
+        """Give each output channel of the last instruction a zero point, which moves its codes along."""
+        last = self.instructions[-1]
+        assert last.kernel.weight is not None
+        attributes = dict(last.attributes)
+        zero_point = attributes.pop("weight_zero_point")
+        assert isinstance(zero_point, int)
+        codes = last.constants["weights"].array.astype(np.int64)
+        ends = np.column_stack([codes.reshape(len(codes), -1), np.full(len(codes), zero_point)])
+        low, high = last.kernel.weight.limits
+        generator = np.random.default_rng(self.integer(0, 2**32 - 1))
+        moved = generator.integers(low - ends.min(axis=1), high - ends.max(axis=1) + 1)
+        along = moved.reshape(-1, *(1,) * (codes.ndim - 1))
+        grids = tuple(
+            replace(grid_of(last.kernel.weight), zero_point=int(zero_point + step))
+            for step in moved
+        )
+        self.instructions[-1] = replace(
+            last,
+            kernel=replace(
+                last.kernel, operator=f"asymmetric_{last.kernel.operator}", per_channel=True
+            ),
+            constants={
+                **last.constants,
+                "weights": Constant.of(codes + along, last.kernel.weight.dtype_name),
+                "weight_zero_points": Constant.of(zero_point + moved, np.int32),
+            },
+            attributes=attributes,
+            weight_grid=ChannelGrid(channels=grids),
         )
         return output
 
@@ -307,7 +357,7 @@ class _Operators(GeneralOperators, FixedPointOperators):
         table = np.rint(2.0**16 * np.exp(-differences / self.integer(1, 64)))
         attributes = {
             "axis": self.integer(1, len(self.shape(x)) - 1),
-            "maximum": self.integer(1, high),
+            "maximum": self.draw(st.sampled_from([high + 1, self.integer(1, high)])),
         }
         constants = {"table": Constant.of(table, np.int32)}
         return self.emit(self.keeping("softmax", x), [x], self.shape(x), constants, attributes)

@@ -118,6 +118,8 @@ CAFFE = message_classes(
             "fl_params": "optional int32 6",
             "precision": "optional Precision 7",
             "rounding_scheme": "optional Rounding 8",
+            "mant_bits": "optional uint32 9",
+            "exp_bits": "optional uint32 10",
         },
         "LayerParameter": {
             "name": "optional string 1",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from intlower.backends.export.format import Files, Format, json_bytes
 from intlower.compiler.artifact_metadata import metadata_text
-from intlower.compiler.grids import HalfGrid, LogGrid, UniformGrid
+from intlower.compiler.grids import ChannelGrid, HalfGrid, LogGrid, MinifloatGrid, UniformGrid
 from intlower.compiler.program import IntegerProgram
 
 _DTYPES = {
@@ -94,7 +94,7 @@ FORMAT = Format(
     meaning="plain JSON and safetensors of the whole program",
     expresses="every program",
     write=_write,
-    grids=(UniformGrid, HalfGrid, LogGrid),
+    grids=(UniformGrid, ChannelGrid, HalfGrid, LogGrid, MinifloatGrid),
     files={
         "program.json": "grids, origin and instructions, in order",
         "program.safetensors": "the integer arrays, named INSTRUCTION/CONSTANT",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from intlower.backends.export.format import grid_of, real_biases, real_weights
 from intlower.backends.export.qdq import window_shares
-from intlower.compiler.grids import LogGrid
+from intlower.compiler.grids import LogGrid, MinifloatGrid
 from intlower.compiler.program import Attribute, Instruction, IntegerProgram
 from intlower.kernels.numerics_log import (
     LINEAR_FRACTION_BITS,
@@ -28,7 +28,7 @@ Reals = NDArray[np.float32]
 
 # Operators that give the number that they are given, on another grid.
 _REWRITES = ("log_encode", "log_decode", "half_quantize")
-_FAMILIES = ("log_", "linear_", "half_")
+_FAMILIES = ("log_", "linear_", "half_", "minifloat_")
 # The bias of a logarithmic layer has two digits to this base.
 _BIAS_DIGIT = 30
 
@@ -192,6 +192,9 @@ def _bias(program: IntegerProgram, instruction: Instruction) -> Reals:
         )
         exponent = (source.z + grid.z) / grid.layout.steps + shift - MANTISSA_BITS
         return np.asarray((high * 2.0**_BIAS_DIGIT + low) * 2.0**exponent, np.float32)
+    if isinstance(instruction.weight_grid, MinifloatGrid):
+        down = -constants["shift"].array.astype(np.int64)
+        return np.ldexp(constants["bias"].array.astype(np.float64), down).astype(np.float32)
     if constants["bias"].array.dtype.kind == "f":
         return constants["bias"].array.astype(np.float32)
     return real_biases(program, instruction)
@@ -215,6 +218,11 @@ def _limits(program: IntegerProgram, instruction: Instruction) -> tuple[Reals, R
         least, greatest = (
             np.ldexp(limit.astype(np.float32), -LINEAR_FRACTION_BITS) for limit in (low, high)
         )
+    elif operator.startswith("minifloat_"):
+        codes = program.tensors[instruction.output].grid
+        assert isinstance(codes, MinifloatGrid)
+        ends = -codes.rule.greatest, codes.rule.greatest
+        least, greatest = (codes.dequantize(limit) for limit in (low, high))
     else:
         grid = grid_of(program, instruction.output)
         least, greatest = (np.asarray(grid.dequantize(limit)) for limit in (low, high))

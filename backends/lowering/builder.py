@@ -14,7 +14,7 @@ from intlower.backends.lowering.scales import factor_of, integer_scale
 from intlower.compiler.constant import Constant
 from intlower.compiler.errors import UnsupportedByTarget
 from intlower.compiler.graph import Graph, Node
-from intlower.compiler.grids import Grid, UniformGrid, uniform
+from intlower.compiler.grids import ChannelGrid, Grid, UniformGrid, uniform
 from intlower.compiler.moments import ValueMoments
 from intlower.compiler.operators import Activation, Shape, activation_bounds
 from intlower.compiler.program import Attribute, HostStep, Instruction, Tensor
@@ -158,7 +158,7 @@ class ProgramBuilder:
         output: str,
         constants: Mapping[str, Any] | None = None,
         attributes: Mapping[str, Attribute] | None = None,
-        weight_grid: UniformGrid | None = None,
+        weight_grid: UniformGrid | ChannelGrid | None = None,
         per_channel: bool = False,
     ) -> None:
         """Append an instruction; its kernel key follows from the tensors' types and the spec."""

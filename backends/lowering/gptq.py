@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intlower.compiler.grids import UniformGrid
+from intlower.compiler.grids import ChannelGrid, UniformGrid
 from intlower.compiler.second_moments import SecondMoments
 
 # Share of the mean diagonal added to the diagonal. Source: Frantar et al. 2023, GPTQ, section 3.3 (1 %).
@@ -15,7 +15,7 @@ DAMPING = 0.01
 
 
 def gptq_codes(
-    weights: NDArray[np.float64], grid: UniformGrid, moments: SecondMoments
+    weights: NDArray[np.float64], grid: UniformGrid | ChannelGrid, moments: SecondMoments
 ) -> NDArray[Any]:
     """Return weight codes that keep a layer's output, over inputs of known second moments, near what it was.
 
@@ -42,14 +42,15 @@ def gptq_codes(
     left = weights.reshape(groups, rows, size).copy()
     scale = np.broadcast_to(grid.scale.array.astype(np.float64), (weights.shape[0],))
     scale = scale.reshape(groups, rows)
+    offset = np.broadcast_to(grid.offsets, (weights.shape[0],)).reshape(groups, rows)
     low, high = grid.limits
     order, upper = _factors(moments)
     left = np.take_along_axis(left, order[:, None, :], axis=2)
     codes = np.empty(left.shape, np.int64)
     for i in range(size):
         w = left[:, :, i]
-        codes[:, :, i] = np.clip(np.rint(w / scale) + grid.zero_point, low, high)
-        error = (w - (codes[:, :, i] - grid.zero_point) * scale) / upper[:, i, i, None]
+        codes[:, :, i] = np.clip(np.rint(w / scale) + offset, low, high)
+        error = (w - (codes[:, :, i] - offset) * scale) / upper[:, i, i, None]
         left[:, :, i + 1 :] -= error[:, :, None] * upper[:, None, i, i + 1 :]
     result = np.empty_like(codes)
     np.put_along_axis(result, np.broadcast_to(order[:, None, :], codes.shape), codes, axis=2)

@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 from intlower.backends.lowering.builder import ProgramBuilder
 from intlower.backends.lowering.scales import prove_left_shift
 from intlower.compiler.graph import Node
-from intlower.compiler.operators import AveragePool, GlobalAveragePool, MaxPool, Pad, known
+from intlower.compiler.operators import (
+    AveragePool,
+    GlobalAveragePool,
+    MaxPool,
+    Pad,
+    Shape,
+    known,
+)
+from intlower.compiler.program import Attribute
 from intlower.compiler.spec import PoolRule
 
 Pads = tuple[int, int, int, int]
@@ -19,20 +27,14 @@ Pads = tuple[int, int, int, int]
 def lower_average_pool(builder: ProgramBuilder, node: Node) -> None:
     """Emit `average_pool`: the exact sum of a window, times input scale / (output scale * count), rounded once."""
     operator = node.operator
-    height, width = (known(d) for d in builder.shape(node.inputs[0])[2:])
+    before, after = (builder.graph.values[name].shape for name in (node.inputs[0], node.output))
     if isinstance(operator, GlobalAveragePool):
-        operator = AveragePool(kernel_shape=(height, width))
+        operator = whole_image(before)
     assert isinstance(operator, AveragePool)  # the caller matched it
     if builder.spec.pool_rule is PoolRule.MEAN_CODE:
         _lower_mean(builder, node, operator)
         return
-    out_height, out_width = (known(d) for d in builder.graph.values[node.output].shape[2:])
-    counts = np.outer(
-        window_counts(operator, 0, height, out_height),
-        window_counts(operator, 1, width, out_width),
-    )
-    if (counts == counts[0, 0]).all():
-        counts = counts[:1, :1]
+    counts = element_counts(operator, before, after)
     source, target = builder.grid(node.inputs[0]), builder.define_value(node.output)
     scales = {
         int(count): builder.mean_scale(
@@ -54,9 +56,7 @@ def lower_average_pool(builder: ProgramBuilder, node: Node) -> None:
             "shift": _per_position(counts, {count: scales[count][1] for count in scales}),
         },
         attributes={
-            "kernel_shape": operator.kernel_shape,
-            "strides": operator.strides,
-            "pads": effective_pads(operator, (height, width), (out_height, out_width)),
+            **window_attributes(operator, before, after),
             "input_zero_point": source.zero_point,
             "output_zero_point": target.zero_point,
             "minimum": low,
@@ -82,8 +82,7 @@ def _lower_mean(builder: ProgramBuilder, node: Node, operator: AveragePool) -> N
             attributes={"pads": border, "value": grid.zero_point},
         )
         source, operator = padded, replace(operator, pads=(0, 0, 0, 0))
-    height, width = (known(d) for d in builder.shape(source)[2:])
-    out_height, out_width = (known(d) for d in builder.graph.values[node.output].shape[2:])
+    before, after = builder.shape(source), builder.graph.values[node.output].shape
     builder.define_value(node.output)
     low, high = builder.activation_codes(node.activation, grid)
     builder.emit(
@@ -92,9 +91,7 @@ def _lower_mean(builder: ProgramBuilder, node: Node, operator: AveragePool) -> N
         inputs=(source,),
         output=node.output,
         attributes={
-            "kernel_shape": operator.kernel_shape,
-            "strides": operator.strides,
-            "pads": effective_pads(operator, (height, width), (out_height, out_width)),
+            **window_attributes(operator, before, after),
             "minimum": low,
             "maximum": high,
         },
@@ -105,21 +102,60 @@ def lower_max_pool(builder: ProgramBuilder, node: Node) -> None:
     """Emit `max_pool`: codes are compared, on the input's grid."""
     operator = node.operator
     assert isinstance(operator, MaxPool)  # the caller matched it
-    height, width = (known(d) for d in builder.shape(node.inputs[0])[2:])
-    out_height, out_width = (known(d) for d in builder.graph.values[node.output].shape[2:])
+    before, after = (builder.graph.values[name].shape for name in (node.inputs[0], node.output))
     builder.define_value(node.output)
     builder.emit(
         "max_pool",
         name=node.name,
         inputs=(node.inputs[0],),
         output=node.output,
-        attributes={
-            "kernel_shape": operator.kernel_shape,
-            "strides": operator.strides,
-            "pads": effective_pads(operator, (height, width), (out_height, out_width)),
-            "dilations": operator.dilations,
-        },
+        attributes=window_attributes(operator, before, after),
     )
+
+
+def whole_image(shape: Shape) -> AveragePool:
+    """Return the pool that a global one is on an image, [N, C, H, W]."""
+    return AveragePool(kernel_shape=_size(shape))
+
+
+def window_attributes(
+    operator: AveragePool | MaxPool, before: Shape, after: Shape
+) -> dict[str, Attribute]:
+    """Return what a pooling instruction says of its window: kernel_shape, strides, pads; of a maximum also dilations.
+
+    Args:
+        operator: the pool.
+        before: shape of its input, [N, C, H, W].
+        after: shape of its output.
+    """
+    attributes: dict[str, Attribute] = {
+        "kernel_shape": operator.kernel_shape,
+        "strides": operator.strides,
+        "pads": effective_pads(operator, _size(before), _size(after)),
+    }
+    if isinstance(operator, MaxPool):
+        attributes["dilations"] = operator.dilations
+    return attributes
+
+
+def element_counts(operator: AveragePool, before: Shape, after: Shape) -> NDArray[np.int64]:
+    """Return how many elements each window's mean is taken over: [H', W'], or [1, 1] where all are alike.
+
+    Args:
+        operator: the pool.
+        before: shape of its input, [N, C, H, W].
+        after: shape of its output.
+    """
+    rows, columns = (
+        window_counts(operator, axis, _size(before)[axis], _size(after)[axis])
+        for axis in (0, 1)
+    )
+    counts: NDArray[np.int64] = np.outer(rows, columns)
+    return counts[:1, :1] if (counts == counts[0, 0]).all() else counts
+
+
+def _size(shape: Shape) -> tuple[int, int]:
+    return known(shape[2]), known(shape[3])
 
 
 def effective_pads(

@@ -10,7 +10,7 @@ import numpy as np
 
 from intlower.backends.lowering.encodings import Encodings, keeps_grid, probability_grid
 from intlower.compiler.calibration import Range, Ranges
-from intlower.compiler.calibration.from_moments import SOURCE
+from intlower.compiler.calibration.from_moments import ASSUMED, SOURCE
 from intlower.compiler.constant import Constant
 from intlower.compiler.errors import CalibrationError
 from intlower.compiler.expected_error import value_errors
@@ -177,7 +177,11 @@ def _own_position(
     limits = unsigned_spec(grid).limits if unsigned else grid.limits
     covering = _covering(below, above, limits, grid.greatest_position)
     node = graph.producers().get(name)
-    if spec.positions is PositionRule.COVERING or node is None or found.source != SOURCE:
+    if (
+        spec.positions is PositionRule.COVERING
+        or node is None
+        or found.source not in (SOURCE, ASSUMED)
+    ):
         return covering
     first = min(covering - COARSER, grid.greatest_position)
     tried = np.arange(first, min(first + SCOPE, grid.greatest_position + 1))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.backends.lowering.gptq import gptq_codes
-from intlower.compiler.grids import UniformGrid
+from intlower.compiler.grids import ChannelGrid, UniformGrid
 from intlower.compiler.recipe import WeightRounding
 from intlower.compiler.second_moments import SecondMoments
 
@@ -17,7 +17,7 @@ Codes = NDArray[Any]
 
 def round_weights(
     weights: NDArray[np.float64],
-    grid: UniformGrid,
+    grid: UniformGrid | ChannelGrid,
     rounding: WeightRounding,
     moments: SecondMoments | None = None,
 ) -> Codes:
@@ -39,7 +39,9 @@ def round_weights(
             return _squant(weights, grid, nearest)
 
 
-def _squant(weights: NDArray[np.float64], grid: UniformGrid, nearest: Codes) -> Codes:
+def _squant(
+    weights: NDArray[np.float64], grid: UniformGrid | ChannelGrid, nearest: Codes
+) -> Codes:
     """Return codes whose errors sum to less than half a step in each window, and nearly so in each output channel.
 
     With the errors d = code - weight / scale, in steps:
@@ -57,7 +59,8 @@ def _squant(weights: NDArray[np.float64], grid: UniformGrid, nearest: Codes) -> 
     scale = np.broadcast_to(grid.scale.array.astype(np.float64), (outputs,)).reshape(-1, 1, 1)
     windows = weights.reshape(outputs, weights.shape[1], -1)
     codes = nearest.reshape(windows.shape).astype(np.int64)
-    error = codes - (windows / scale + grid.zero_point)
+    offset = np.broadcast_to(grid.offsets, (outputs,)).reshape(-1, 1, 1)
+    error = codes - (windows / scale + offset)
     if windows.shape[2] > 1:
         moved = _turn(
             codes, error, low, high, np.rint(np.abs(error.sum(axis=2))).astype(np.int64)

@@ -25,11 +25,16 @@ from intlower.compiler.operators import (
     PRelu,
 )
 from intlower.compiler.passes.rewriting import parameter, per_channel_constant
+from intlower.kernels.numerics_general import SEGMENT_BITS, interpolated
 
 Reals = NDArray[np.float64]
 
-# Entries of all channels' tables of one operator, together: what a program may reasonably carry.
-MOST_ENTRIES = 1 << 24
+# Entries of all channels' tables of one operator, together: what a program may reasonably carry. Where a constant would
+# make more than the second, it becomes a tensor of its own.
+MOST_ENTRIES, MOST_OF_CONSTANT = 1 << 24, 1 << 20
+
+# How far, in codes of 16 bits, an interpolated table may be from the function: a sixteenth of a step of 8 bits.
+INTERPOLATION_ERROR = 16
 
 _OF_CONSTANT: dict[type, Callable[[Reals, Reals], Reals]] = {
     Add: lambda x, c: x + c,
@@ -56,14 +61,19 @@ def lower_function(builder: ProgramBuilder, node: Node) -> None:
 
 
 def is_table(builder: ProgramBuilder, node: Node) -> bool:
-    """Return whether a node's second operand is a constant with one number, or one for each channel of the first."""
+    """Return whether a node's second operand is a constant with one number, or one for each of not too many channels."""
     constant = parameter(builder.graph, node, 1)
     if constant is None or node.inputs[0] not in builder.tensors:
         return False
     shape = builder.shape(node.inputs[0])
     if constant.ndim > len(shape):
         return False
-    return constant.size == 1 or per_channel_constant(constant, shape) is not None
+    if constant.size == 1:
+        return True
+    low, high = builder.grid(node.inputs[0]).element.limits
+    small = constant.size * (high - low + 1) <= MOST_OF_CONSTANT
+    slopes = isinstance(node.operator, PRelu)
+    return (small or slopes) and per_channel_constant(constant, shape) is not None
 
 
 def lower_with_constant(builder: ProgramBuilder, node: Node) -> None:
@@ -153,6 +163,16 @@ def _emit(builder: ProgramBuilder, node: Node, values: Reals) -> None:
     target = builder.define_value(node.output)
     low, high = builder.activation_codes(node.activation, target)
     table = np.clip(codes_of(target, values), low, high).astype(target.dtype)
+    entries = interpolation_entries(table) if table.ndim == 1 else None
+    if entries is not None:
+        builder.emit(
+            "lookup_interpolated",
+            name=node.name,
+            inputs=(node.inputs[0],),
+            output=node.output,
+            constants={"table": entries},
+        )
+        return
     builder.emit(
         "lookup" if table.ndim == 1 else "lookup_channels",
         name=node.name,
@@ -160,3 +180,25 @@ def _emit(builder: ProgramBuilder, node: Node, values: Reals) -> None:
         output=node.output,
         constants={"table": table},
     )
+
+
+def interpolation_entries(table: NDArray[Any]) -> NDArray[np.int32] | None:
+    """Return the 513 entries between which a table of 16-bit codes is nearly linear, equation (G7).
+
+    None where codes have 8 bits, or where some result would be off by more than INTERPOLATION_ERROR codes: at a step of
+    the function, or where it is steep.
+
+    Args:
+        table: [codes], the function's codes.
+    """
+    if len(table) != 1 << 16:
+        return None
+    exact = table.astype(np.int64)
+    entries = np.append(exact[:: 1 << SEGMENT_BITS], exact[-1])
+    place = np.arange(len(exact))
+    first = place >> SEGMENT_BITS
+    fraction = place & ((1 << SEGMENT_BITS) - 1)
+    found = interpolated(entries[first], entries[first + 1], fraction, SEGMENT_BITS)
+    if np.abs(found - exact).max() > INTERPOLATION_ERROR:
+        return None
+    return entries.astype(np.int32)

@@ -19,7 +19,7 @@ from intlower.compiler.accumulation import product_bounds
 from intlower.compiler.constant import Constant
 from intlower.compiler.errors import AccumulatorOverflow
 from intlower.compiler.graph import Node
-from intlower.compiler.grids import UniformGrid
+from intlower.compiler.grids import ChannelGrid, UniformGrid
 from intlower.compiler.operators import Conv
 from intlower.compiler.program import Attribute
 from intlower.compiler.recipe import WeightRounding
@@ -61,7 +61,7 @@ def _rounded(
     builder: ProgramBuilder,
     node: Node,
     weights: NDArray[np.float32],
-    weight_grid: UniformGrid,
+    weight_grid: UniformGrid | ChannelGrid,
     bias: NDArray[np.float64],
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
     """Return the codes of a layer's weights, and its bias, corrected where the recipe says so.
@@ -83,18 +83,20 @@ def _rounded(
     return codes, corrected
 
 
-def _grid_of(grid: UniformGrid, rows: slice) -> UniformGrid:
+def _grid_of(grid: UniformGrid | ChannelGrid, rows: slice) -> UniformGrid | ChannelGrid:
     """Return the grid of some output channels."""
-    return (
-        grid if grid.axis is None else replace(grid, scale=Constant.of(grid.scale.array[rows]))
-    )
+    if isinstance(grid, ChannelGrid):
+        return ChannelGrid(channels=grid.channels[rows])
+    if grid.axis is None:
+        return grid
+    return replace(grid, scale=Constant.of(grid.scale.array[rows]))
 
 
 def emit_weighted(
     builder: ProgramBuilder,
     node: Node,
     source: UniformGrid,
-    weight_grid: UniformGrid,
+    weight_grid: UniformGrid | ChannelGrid,
     codes: NDArray[Any],
     bias_codes: list[int],
     limit: int,
@@ -116,9 +118,14 @@ def emit_weighted(
         AccumulatorOverflow: see `lower_weighted`; ScaleOutOfRange alike.
     """
     spec, outputs = builder.spec, len(codes)
-    lowest, highest = accumulator_bounds(codes, weight_grid.zero_point, source, bias_codes)
+    lowest, highest = accumulator_bounds(codes, weight_grid.offsets, source, bias_codes)
     bounds = [max(-least, greatest) for least, greatest in zip(lowest, highest, strict=True)]
-    saturating = spec.accumulator.overflow is Overflow.SATURATE and max(bounds) > limit
+    by_channel = isinstance(weight_grid, ChannelGrid)
+    saturating = (
+        spec.accumulator.overflow is Overflow.SATURATE
+        and max(bounds) > limit
+        and not by_channel  # saturating sums know one zero point
+    )
     if not saturating:
         _prove_accumulator(builder, node, lowest, highest, limit)
 
@@ -144,7 +151,7 @@ def emit_weighted(
     if saturating:
         window["accumulator_bits"] = spec.accumulator.bits
     builder.emit(
-        ("saturating_" if saturating else "")
+        ("saturating_" if saturating else "asymmetric_" if by_channel else "")
         + ("conv2d" if isinstance(operator, Conv) else "gemm"),
         name=node.name,
         inputs=(node.inputs[0],),
@@ -156,11 +163,16 @@ def emit_weighted(
             "shift": np.array([shift for _, shift in scales], np.int32),
             "minimum": low,
             "maximum": high,
+            **(
+                {"weight_zero_points": weight_grid.offsets.astype(np.int32)}
+                if by_channel
+                else {}
+            ),
         },
         attributes={
             **window,
             "input_zero_point": source.zero_point,
-            "weight_zero_point": weight_grid.zero_point,
+            **({} if by_channel else {"weight_zero_point": int(weight_grid.offsets)}),
             "output_zero_point": target.zero_point,
         },
         weight_grid=weight_grid,
@@ -170,7 +182,7 @@ def emit_weighted(
 
 def choose_weight_grid(
     spec: TargetSpec, weights: NDArray[Any], bias: NDArray[Any], source: UniformGrid
-) -> UniformGrid:
+) -> UniformGrid | ChannelGrid:
     """Return the grid of a layer's weights.
 
     The scale comes from the weights' range, but is never so small that the bias, in units of input scale times weight
@@ -185,6 +197,11 @@ def choose_weight_grid(
     room = float(source.scale.array) * ((spec.accumulator.limit + 1) // 2)
     least_scale = np.abs(bias) / room
     step = spec.weights.limits[1]
+    if spec.weights.per_channel and not spec.weights.symmetric:
+        rows = weights.reshape(len(weights), -1)
+        lows, highs = np.minimum(rows.min(axis=1), 0), np.maximum(rows.max(axis=1), 0)
+        spans = least_scale * (step - spec.weights.limits[0]) * (1 + 1e-6)
+        return ChannelGrid.of(spec.weights, lows, np.maximum(highs, lows + spans))
     if spec.weights.per_channel:
         taps = tuple(range(1, weights.ndim))
         bounds = np.maximum(weights.max(axis=taps), -weights.min(axis=taps))
@@ -201,7 +218,10 @@ def choose_weight_grid(
 
 
 def accumulator_bounds(
-    codes: NDArray[Any], weight_zero_point: int, source: UniformGrid, bias_codes: list[int]
+    codes: NDArray[Any],
+    weight_zero_point: int | NDArray[np.int64],
+    source: UniformGrid,
+    bias_codes: list[int],
 ) -> tuple[list[int], list[int]]:
     """Return, per output channel, between what values every partial sum lies, in any order of summation.
 
@@ -209,7 +229,7 @@ def accumulator_bounds(
 
     Args:
         codes: [O, ...] weight codes.
-        weight_zero_point: theirs.
+        weight_zero_point: theirs, one or [O].
         source: grid of the input.
         bias_codes: [O], of any size.
     """
@@ -236,7 +256,9 @@ def _prove_accumulator(
             )
 
 
-def _units(source: UniformGrid, weight_grid: UniformGrid, outputs: int) -> NDArray[np.float64]:
+def _units(
+    source: UniformGrid, weight_grid: UniformGrid | ChannelGrid, outputs: int
+) -> NDArray[np.float64]:
     """Return the real number of one accumulator step, per output channel."""
     scale = weight_grid.scale.array.astype(np.float64) * float(source.scale.array)
     return np.broadcast_to(scale, (outputs,))
@@ -246,7 +268,7 @@ def _channel_scales(
     builder: ProgramBuilder,
     node: Node,
     source: UniformGrid,
-    weight_grid: UniformGrid,
+    weight_grid: UniformGrid | ChannelGrid,
     target: UniformGrid,
     outputs: int,
 ) -> list[tuple[int, int]]:

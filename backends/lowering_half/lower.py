@@ -1,22 +1,21 @@
-"""The walk over the graph that emits a half-precision program."""
+"""The walk over the graph that emits a program in floating-point arithmetic: half precision, or minifloats."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from intlower.backends.lowering.assembly import assembled
-from intlower.backends.lowering.host import lower_on_host
-from intlower.backends.lowering.pooling import effective_pads, window_counts
+from intlower.backends.lowering.pooling import element_counts, whole_image, window_attributes
 from intlower.backends.lowering.rearrangement import (
     lower_blocks,
     lower_mirrored_pad,
     lower_transpose,
 )
-from intlower.backends.lowering_half.builder import HalfBuilder
+from intlower.backends.lowering_half.builder import FloatBuilder, Pieces
+from intlower.backends.lowering_half.half_builder import HalfBuilder
 from intlower.compiler.calibration import Ranges
 from intlower.compiler.errors import UnsupportedByTarget
 from intlower.compiler.graph import Graph, Node
@@ -46,10 +45,11 @@ from intlower.compiler.operators import (
 from intlower.compiler.placement import Place, check_operators, placed
 from intlower.compiler.program import Attribute, HostStep, IntegerProgram, Origin
 from intlower.compiler.recipe import Recipe
+from intlower.compiler.spec import Contract
 from intlower.compiler.spec_half import HalfSpec
 
 # What a target does in its own way: whether it took the node.
-Layer = Callable[[HalfBuilder, Node], bool]
+Layer = Callable[[Any, Node], bool]
 
 
 def lower_half(
@@ -74,28 +74,46 @@ def lower_half(
         UnsupportedByTarget: operators that the target does not have, all of them at once.
         ScaleOutOfRange: a weight or a bias is past the greatest float16.
     """
-    check_operators(graph, spec)
     builder = HalfBuilder(
         graph=graph, target=spec.name, rule=spec.rule, ranges=ranges, recipe=recipe
     )
+    return lower_floats(builder, spec, origin, layers)
+
+
+def lower_floats(
+    builder: FloatBuilder,
+    spec: Contract,
+    origin: Origin,
+    layers: Mapping[type[Any], Layer] | None = None,
+) -> IntegerProgram:
+    """Return the program of a graph on a target whose numbers have exponents of their own.
+
+    Args:
+        builder: of the number system, with the graph.
+        spec: the target's arithmetic.
+        origin: see `lower_half`.
+        layers: see `lower_half`.
+
+    Raises:
+        UnsupportedByTarget: operators that neither the target nor the host has, all of them at once.
+        ScaleOutOfRange: see `lower_half`.
+    """
+    graph = builder.graph
+    check_operators(graph, spec)
     for value in graph.inputs:
         builder.define_value(value.name)
     own = layers or {}
     for node in graph.nodes:
         if placed(spec, graph, node) is Place.HOST:
-            read = {
-                name: builder.uniform_form(name) for name in node.inputs if name in graph.values
-            }
-            lower_on_host(builder.uniform, node, read)
+            builder.lower_on_host(node)
             continue
         layer = own.get(type(node.operator))
         if layer is None or not layer(builder, node):
-            inputs = tuple(builder.half_form(name) for name in node.inputs)
-            _lower_node(builder, replace(node, inputs=inputs))
-    return assembled(builder, spec.name, origin)
+            _lower_node(builder, builder.native(node))
+    return assembled(builder, builder.target, origin)
 
 
-def _lower_node(builder: HalfBuilder, node: Node) -> None:
+def _lower_node(builder: FloatBuilder, node: Node) -> None:
     match node.operator:
         case Conv() | Gemm():
             _lower_weighted(builder, node, node.operator)
@@ -126,10 +144,7 @@ def _lower_node(builder: HalfBuilder, node: Node) -> None:
             )
 
 
-def _lower_weighted(builder: HalfBuilder, node: Node, operator: Conv | Gemm) -> None:
-    weights = builder.halves(builder.constant(node, 1), f"{node.name}: a weight")
-    outputs = len(weights)
-    bias = builder.constant(node, 2) if len(node.inputs) == 3 else np.zeros(outputs)
+def _lower_weighted(builder: FloatBuilder, node: Node, operator: Conv | Gemm) -> None:
     window: dict[str, Attribute] = (
         {
             "strides": operator.strides,
@@ -141,22 +156,19 @@ def _lower_weighted(builder: HalfBuilder, node: Node, operator: Conv | Gemm) -> 
         else {}
     )
     builder.define_value(node.output)
+    own = builder.parameters(node)
     builder.emit(
-        "half_conv2d" if isinstance(operator, Conv) else "half_gemm",
+        f"{builder.family}_{'conv2d' if isinstance(operator, Conv) else 'gemm'}",
         name=node.name,
         inputs=(node.inputs[0],),
         output=node.output,
-        constants={
-            "weights": weights,
-            "bias": builder.halves(bias, f"{node.name}: a bias"),
-            **builder.bounds(node.activation, outputs),
-        },
-        attributes=window,
-        weight_grid=builder.grid,
+        constants={**own.constants, **builder.bounds(node.activation, node.output)},
+        attributes={**window, **own.attributes},
+        weight_grid=own.weight_grid,
     )
 
 
-def _lower_add(builder: HalfBuilder, node: Node) -> None:
+def _lower_add(builder: FloatBuilder, node: Node) -> None:
     for name in node.inputs:
         if name not in builder.tensors or builder.shape(name) != builder.shape(node.inputs[0]):
             raise UnsupportedByTarget(
@@ -166,75 +178,58 @@ def _lower_add(builder: HalfBuilder, node: Node) -> None:
             )
     builder.define_value(node.output)
     builder.emit(
-        "half_add",
+        f"{builder.family}_add",
         name=node.name,
         inputs=node.inputs,
         output=node.output,
-        constants=builder.bounds(node.activation, builder.channels(node.output)),
+        constants=builder.bounds(node.activation, node.output),
     )
 
 
-def _lower_clip(builder: HalfBuilder, node: Node, operator: Relu | Clip | None) -> None:
+def _lower_clip(builder: FloatBuilder, node: Node, operator: Relu | Clip | None) -> None:
     builder.define_value(node.output)
     builder.emit(
-        "half_clip",
+        f"{builder.family}_clip",
         name=node.name,
         inputs=(node.inputs[0],),
         output=node.output,
-        constants=builder.bounds(operator, builder.channels(node.output)),
+        constants=builder.bounds(operator, node.output),
     )
 
 
-def _lower_average_pool(builder: HalfBuilder, node: Node) -> None:
+def _lower_average_pool(builder: FloatBuilder, node: Node) -> None:
     operator = node.operator
-    height, width = (known(d) for d in builder.shape(node.inputs[0])[2:])
+    before, after = builder.shape(node.inputs[0]), builder.graph.values[node.output].shape
     if isinstance(operator, GlobalAveragePool):
-        operator = AveragePool(kernel_shape=(height, width))
+        operator = whole_image(before)
     assert isinstance(operator, AveragePool)  # the caller matched it
-    out_height, out_width = (known(d) for d in builder.graph.values[node.output].shape[2:])
-    counts = np.outer(
-        window_counts(operator, 0, height, out_height),
-        window_counts(operator, 1, width, out_width),
-    )
-    if (counts == counts[0, 0]).all():
-        counts = counts[:1, :1]
     builder.define_value(node.output)
     builder.emit(
-        "half_average_pool",
+        f"{builder.family}_average_pool",
         name=node.name,
         inputs=(node.inputs[0],),
         output=node.output,
         constants={
-            "count": counts.astype(np.int32),
-            **builder.bounds(node.activation, builder.channels(node.output)),
+            "count": element_counts(operator, before, after).astype(np.int32),
+            **builder.bounds(node.activation, node.output),
         },
-        attributes={
-            "kernel_shape": operator.kernel_shape,
-            "strides": operator.strides,
-            "pads": effective_pads(operator, (height, width), (out_height, out_width)),
-        },
+        attributes=window_attributes(operator, before, after),
     )
 
 
-def _lower_max_pool(builder: HalfBuilder, node: Node, operator: MaxPool) -> None:
-    height, width = (known(d) for d in builder.shape(node.inputs[0])[2:])
-    out_height, out_width = (known(d) for d in builder.graph.values[node.output].shape[2:])
-    builder.define_value(node.output)
+def _lower_max_pool(builder: FloatBuilder, node: Node, operator: MaxPool) -> None:
+    before, after = builder.shape(node.inputs[0]), builder.graph.values[node.output].shape
+    builder.define_moved(node.output, node.inputs[0])
     builder.emit(
-        "half_max_pool",
+        builder.max_pool,
         name=node.name,
         inputs=(node.inputs[0],),
         output=node.output,
-        attributes={
-            "kernel_shape": operator.kernel_shape,
-            "strides": operator.strides,
-            "pads": effective_pads(operator, (height, width), (out_height, out_width)),
-            "dilations": operator.dilations,
-        },
+        attributes=window_attributes(operator, before, after),
     )
 
 
-def _lower_softmax(builder: HalfBuilder, node: Node, operator: Softmax) -> None:
+def _lower_softmax(builder: FloatBuilder, node: Node, operator: Softmax) -> None:
     source = node.inputs[0]
     axis = normalize_axis(operator.axis, len(builder.shape(source)))
     if axis == 0:
@@ -244,11 +239,13 @@ def _lower_softmax(builder: HalfBuilder, node: Node, operator: Softmax) -> None:
     )
 
 
-def _lower_movement(builder: HalfBuilder, node: Node) -> None:
+def _lower_movement(builder: FloatBuilder, node: Node) -> None:
     """Emit an operator that moves numbers. Nothing of it may cross the batch."""
     before, after = builder.shape(node.inputs[0]), builder.graph.values[node.output].shape
     operator = node.operator
-    constants: dict[str, Any] = {}
+    name = "reshape"
+    inputs: tuple[str, ...] = (node.inputs[0],)
+    own = Pieces(constants={})
     attributes: dict[str, Attribute]
     match operator:
         case Concat():
@@ -257,13 +254,15 @@ def _lower_movement(builder: HalfBuilder, node: Node) -> None:
                 raise UnsupportedByTarget(
                     f"{node.name}: {computed[0]!r}, a constant, cannot be concatenated"
                 )
+            name = "concat"
             attributes = {"axis": normalize_axis(operator.axis, len(before))}
             crosses = attributes["axis"] == 0
         case Pad():
-            constants = {"value": builder.grid.quantize([operator.value])}
+            name, own = builder.border(operator.value, node.inputs[0])
             attributes = {"pads": operator.pads}
             crosses = bool(operator.pads[0] or operator.pads[len(before)])
         case Slice():
+            name = "slice"
             axes = tuple(axis % len(before) for axis in operator.axes)
             attributes = {
                 "starts": operator.starts,
@@ -280,13 +279,16 @@ def _lower_movement(builder: HalfBuilder, node: Node) -> None:
             f"{node.name}: {type(operator).__name__} crosses the batch",
             "keep the batch as the first dimension, whole",
         )
-    names = {Concat: "concat", Pad: "half_pad", Slice: "slice"}
-    builder.define_value(node.output)
+    if isinstance(operator, Concat):
+        builder.define_value(node.output)
+        inputs = builder.joined(node)
+    else:
+        builder.define_moved(node.output, node.inputs[0])
     builder.emit(
-        names.get(type(operator), "reshape"),
+        name,
         name=node.name,
-        inputs=node.inputs if isinstance(operator, Concat) else (node.inputs[0],),
+        inputs=inputs,
         output=node.output,
-        constants=constants,
-        attributes=attributes,
+        constants=own.constants,
+        attributes={**attributes, **own.attributes},
     )

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.backends.lowering.correction import corrected_bias
-from intlower.backends.lowering.pooling import effective_pads, window_counts
+from intlower.backends.lowering.pooling import element_counts, window_attributes
 from intlower.backends.lowering.rounding import round_weights
 from intlower.backends.lowering.scales import integer_scale
 from intlower.backends.lowering.weighted import accumulator_bounds
-from intlower.backends.lowering_half.builder import HalfBuilder
+from intlower.backends.lowering_half.half_builder import HalfBuilder
 from intlower.backends.lowering_half.lower import Layer, lower_half
 from intlower.compiler.calibration import Ranges
 from intlower.compiler.constant import Constant
@@ -25,7 +25,7 @@ from intlower.compiler.errors import AccumulatorOverflow, CalibrationError, Scal
 from intlower.compiler.graph import Graph, Node
 from intlower.compiler.grids import UniformGrid, UniformSpec
 from intlower.compiler.moments import ValueMoments, propagate_moments
-from intlower.compiler.operators import AveragePool, Conv, Gemm, known
+from intlower.compiler.operators import AveragePool, Conv, Gemm
 from intlower.compiler.program import Attribute, IntegerProgram, Origin
 from intlower.compiler.recipe import Recipe
 from intlower.compiler.second_moments import SecondMoments
@@ -211,13 +211,11 @@ class _Lowering:
         """Emit an average pooling whose windows all count alike; others are left to half precision."""
         operator = node.operator
         assert isinstance(operator, AveragePool)  # the caller matched it
-        height, width = (known(d) for d in builder.shape(node.inputs[0])[2:])
-        positions = [known(d) for d in builder.graph.values[node.output].shape[2:]]
-        counts = np.outer(
-            window_counts(operator, 0, height, positions[0]),
-            window_counts(operator, 1, width, positions[1]),
+        before, after = (
+            builder.graph.values[name].shape for name in (node.inputs[0], node.output)
         )
-        if not (counts == counts[0, 0]).all():
+        counts = element_counts(operator, before, after)
+        if counts.size > 1:
             return False
         name, source = self._quantized(builder, node)
         channels = builder.channels(node.output)
@@ -234,9 +232,7 @@ class _Lowering:
                 "shift": np.array([[_ONE[1]]], np.int32),
             },
             attributes={
-                "kernel_shape": operator.kernel_shape,
-                "strides": operator.strides,
-                "pads": effective_pads(operator, (height, width), (positions[0], positions[1])),
+                **window_attributes(operator, before, after),
                 "input_zero_point": source.zero_point,
                 "output_zero_point": 0,
                 "minimum": low,
@@ -306,7 +302,7 @@ class _Lowering:
             constants={
                 "multiplier": np.array([multiplier for multiplier, _ in scales], np.int32),
                 "shift": np.array([shift for _, shift in scales], np.int32),
-                **builder.bounds(node.activation, len(scales)),
+                **builder.bounds(node.activation, node.output),
             },
         )
 

@@ -58,6 +58,7 @@ class LogBuilder:
         graph: what is lowered.
         target: name of the target, for messages.
         bits: of the codes.
+        bias_bits: of a bias.
         recipe: how weights become codes.
         ranges: of every value.
         moments: of the graph's values, where they are known.
@@ -69,6 +70,7 @@ class LogBuilder:
     graph: Graph
     target: str
     bits: int
+    bias_bits: int
     recipe: Recipe
     ranges: Ranges
     moments: Mapping[str, ValueMoments]

@@ -11,7 +11,7 @@ from intlower.compiler.graph import Moments, Node
 from intlower.compiler.grids import LogGrid
 from intlower.compiler.moment_rules import normal_points
 from intlower.compiler.moments import ValueMoments
-from intlower.compiler.operators import Bound, activation_bounds
+from intlower.compiler.operators import Bound, Pad, activation_bounds
 
 
 def bias_without_drift(
@@ -37,10 +37,15 @@ def bias_without_drift(
         grid: of the input's codes.
     """
     name = node.inputs[0]
-    source = builder.moments.get(name)
-    if source is None:
-        return bias
     producer = builder.graph.producers().get(name)
+    told = name
+    if producer is not None and isinstance(producer.operator, Pad):
+        # A padding is a level, without error; what it pads has an activation.
+        told = producer.inputs[0]
+        producer = builder.graph.producers().get(told)
+    source = builder.moments.get(told)
+    if source is None or len(source.before.mean.array) != builder.shape(name)[1]:
+        return bias
     drift = mean_error(
         source.before,
         activation_bounds(None if producer is None else producer.activation),

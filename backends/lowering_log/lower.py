@@ -9,7 +9,7 @@ import numpy as np
 
 from intlower.backends.lowering.assembly import assembled
 from intlower.backends.lowering.host import lower_on_host
-from intlower.backends.lowering.pooling import effective_pads, window_counts
+from intlower.backends.lowering.pooling import element_counts, whole_image, window_attributes
 from intlower.backends.lowering.rearrangement import (
     lower_blocks,
     lower_mirrored_pad,
@@ -74,6 +74,7 @@ def lower_logarithmic(
         graph=graph,
         target=spec.name,
         bits=spec.bits,
+        bias_bits=spec.bias_bits,
         recipe=recipe,
         ranges=ranges,
         moments=propagate_moments(graph),
@@ -166,20 +167,14 @@ def _lower_add(builder: LogBuilder, node: Node) -> None:
 
 def _lower_average_pool(builder: LogBuilder, node: Node) -> None:
     operator, name = node.operator, node.inputs[0]
-    height, width = (known(d) for d in builder.shape(name)[2:])
+    before = builder.shape(name)
     if isinstance(operator, GlobalAveragePool):
-        operator = AveragePool(kernel_shape=(height, width))
+        operator = whole_image(before)
         source = builder.linear(name)
     else:
         source = builder.rounded(name)
     assert isinstance(operator, AveragePool)  # the caller matched it
-    out_height, out_width = (known(d) for d in builder.shape(node.output)[2:])
-    counts = np.outer(
-        window_counts(operator, 0, height, out_height),
-        window_counts(operator, 1, width, out_width),
-    )
-    if (counts == counts[0, 0]).all():
-        counts = counts[:1, :1]
+    counts = element_counts(operator, before, builder.shape(node.output))
     builder.emit(
         "linear_average_pool",
         name=node.name,
@@ -187,9 +182,7 @@ def _lower_average_pool(builder: LogBuilder, node: Node) -> None:
         output=builder.define_linear(node.output),
         constants={"counts": counts.astype(np.int32)},
         attributes={
-            "kernel_shape": operator.kernel_shape,
-            "strides": operator.strides,
-            "pads": effective_pads(operator, (height, width), (out_height, out_width)),
+            **window_attributes(operator, before, builder.shape(node.output)),
             **linear_limits(node.activation),
         },
     )
@@ -198,20 +191,13 @@ def _lower_average_pool(builder: LogBuilder, node: Node) -> None:
 def _lower_max_pool(builder: LogBuilder, node: Node, operator: MaxPool) -> None:
     """Compare the levels of the codes: they stand in the order of (sign, k)."""
     name = node.inputs[0]
-    height, width = (known(d) for d in builder.shape(name)[2:])
-    out_height, out_width = (known(d) for d in builder.shape(node.output)[2:])
     source = builder.rounded(name)
     builder.emit(
         "max_pool",
         name=node.name,
         inputs=(source,),
         output=builder.define_linear(node.output),
-        attributes={
-            "kernel_shape": operator.kernel_shape,
-            "strides": operator.strides,
-            "pads": effective_pads(operator, (height, width), (out_height, out_width)),
-            "dilations": operator.dilations,
-        },
+        attributes=window_attributes(operator, builder.shape(name), builder.shape(node.output)),
     )
 
 

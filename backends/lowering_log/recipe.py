@@ -13,6 +13,7 @@ from intlower.backends.recipes import (
     with_convolutions,
 )
 from intlower.compiler.passes.center_channels import CenterChannels
+from intlower.compiler.passes.center_padded import CenterPadded
 from intlower.compiler.passes.snap_limits import SnapLimits
 from intlower.compiler.recipe import Recipe
 
@@ -20,9 +21,11 @@ from intlower.compiler.recipe import Recipe
 # tensors is of no use to relative steps, and what needs samples works on uniform grids.
 LOG_STEPS: MappingProxyType[str, Step] = MappingProxyType(
     {
+        "imagine_moments": STEPS["imagine_moments"],
         "estimate_inputs": STEPS["estimate_inputs"],
         "silence_channels": STEPS["silence_channels"],
         "equalize": STEPS["equalize"],
+        "center_padded": AddPass(CenterPadded()),
         "snap_limits": AddPass(SnapLimits()),
         "center_channels": AddPass(CenterChannels()),
         "correct_bias": STEPS["correct_bias"],

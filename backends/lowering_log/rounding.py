@@ -1,4 +1,4 @@
-"""Weights to logarithmic codes: nearest, or with rounding errors that cancel."""
+"""Weights to levels at unequal distances (logarithms, minifloats): nearest, or with rounding errors that cancel."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intlower.compiler.grids import LogGrid
+from intlower.compiler.grids import LogGrid, MinifloatGrid
 from intlower.compiler.recipe import WeightRounding
 
+LevelGrid = LogGrid | MinifloatGrid
 
-def round_log_weights(
-    weights: NDArray[np.float64], grid: LogGrid, rounding: WeightRounding
+
+def round_to_levels(
+    weights: NDArray[np.float64], grid: LevelGrid, rounding: WeightRounding
 ) -> NDArray[Any]:
     """Return the codes of a layer's weights.
 
@@ -33,7 +35,7 @@ def round_log_weights(
 
 
 def _with_cancelling_errors(
-    weights: NDArray[np.float64], nearest: NDArray[Any], grid: LogGrid
+    weights: NDArray[np.float64], nearest: NDArray[Any], grid: LevelGrid
 ) -> NDArray[Any]:
     """Return codes of which some are turned to their weight's other side, so that errors cancel.
 
@@ -50,7 +52,7 @@ def _with_cancelling_errors(
     """
     error = _level(nearest, grid) - weights
     total = error.sum(axis=2, keepdims=True)
-    other = _neighbour(nearest, grid, -np.sign(error).astype(np.int64))
+    other = grid.neighbour(nearest, -np.sign(error).astype(np.int64))
     change = _level(other, grid) - _level(nearest, grid)
     turning = (np.sign(error) == np.sign(total)) & (change != 0)
     closeness = np.where(turning, np.abs(error) / np.maximum(np.abs(change), 1e-300), -1.0)
@@ -72,19 +74,5 @@ def _after_turns(
     return np.asarray(np.concatenate([start, start + np.cumsum(steps, axis=2)], axis=2))
 
 
-def _level(codes: NDArray[Any], grid: LogGrid) -> NDArray[np.float64]:
+def _level(codes: NDArray[Any], grid: LevelGrid) -> NDArray[np.float64]:
     return grid.dequantize(codes).astype(np.float64)
-
-
-def _neighbour(
-    codes: NDArray[Any], grid: LogGrid, step: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Return the codes of the levels one step up or down on the real line, or the same at its ends."""
-    count = grid.layout.magnitudes
-
-    def turned(index: NDArray[np.int64]) -> NDArray[np.int64]:
-        # From codes to positions in ascending order of levels; and back, for it is its own inverse but for the sign.
-        return np.asarray(np.where(index < count, index + count, 2 * count - 1 - index))
-
-    place = np.clip(turned(codes.astype(np.int64)) + step, 0, 2 * count - 1)
-    return np.asarray(np.where(place >= count, place - count, 2 * count - 1 - place))

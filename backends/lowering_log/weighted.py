@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from intlower.backends.logarithmic import WIDE_BIAS_BITS
 from intlower.backends.lowering.correction import corrected_bias
 from intlower.backends.lowering_log.builder import LogBuilder, linear_number
 from intlower.backends.lowering_log.drift import bias_without_drift
-from intlower.backends.lowering_log.rounding import round_log_weights
+from intlower.backends.lowering_log.rounding import round_to_levels
 from intlower.compiler.graph import Node
 from intlower.compiler.grids import LogGrid
 from intlower.compiler.operators import Conv, activation_bounds
@@ -23,8 +25,6 @@ from intlower.kernels.numerics_log import (
 )
 from intlower.kernels.reference_log import BIAS_DIGIT_BITS
 
-# A bias stays below 2**59 units of the products, half of what its two digits hold.
-_BIAS_BITS = 2 * BIAS_DIGIT_BITS - 1
 # Fraction bits of the power of two by which a bias is divided.
 _POWER_BITS = 128
 
@@ -38,14 +38,16 @@ def lower_weighted(builder: LogBuilder, node: Node) -> None:
         bias = builder.constant(node, 2).array.astype(np.float64)
     source, grid = builder.codes(node.inputs[0])
     weight_grid = choose_weight_grid(weights, bias, grid)
-    codes = round_log_weights(weights, weight_grid, builder.recipe.rounding)
+    codes = round_to_levels(weights, weight_grid, builder.recipe.rounding)
     if builder.recipe.correct_bias:
         levels = weight_grid.dequantize(codes).astype(np.float64)
         bias = corrected_bias(builder.graph, node, builder.moments, bias, levels - weights)
         bias = bias_without_drift(builder, node, bias, levels, grid)
     layout, z = grid.layout, grid.z + weight_grid.z
+    integers = [bias_code(float(b), grid, weight_grid) for b in bias]
     digits = [
-        divmod(bias_code(float(b), grid, weight_grid), 1 << BIAS_DIGIT_BITS) for b in bias
+        divmod(integer, 1 << BIAS_DIGIT_BITS)
+        for integer in narrowed(integers, builder.bias_bits)
     ]
     mantissa, shift = read_out_scale(layout, z)
     low, high = (
@@ -104,7 +106,7 @@ def choose_weight_grid(
     greatest = float(np.abs(bias).max())
     if greatest == 0:
         return grid
-    octaves = math.log2(greatest) - _BIAS_BITS + MANTISSA_BITS - layout.product_shift
+    octaves = math.log2(greatest) - WIDE_BIAS_BITS + MANTISSA_BITS - layout.product_shift
     least = math.ceil(layout.steps * octaves) - source.z
     return LogGrid(bits=source.bits, z=max(grid.z, least))
 
@@ -124,3 +126,27 @@ def bias_code(bias: float, source: LogGrid, weights: LogGrid) -> int:
     power = floor_power(exponent, layout.step_bits, _POWER_BITS)
     magnitude = (numerator * power + (1 << (_POWER_BITS - 1))) >> _POWER_BITS
     return -magnitude if bias < 0 else magnitude
+
+
+def narrowed(integers: Sequence[int], bits: int) -> list[int]:
+    """Return a layer's biases as multiples of one power of two, the least with which their quotients fit a width.
+
+        B' = half_away(B / 2**g) * 2**g,    -2**(bits - 1) <= half_away(B / 2**g) < 2**(bits - 1)
+
+    Args:
+        integers: biases in units of the products.
+        bits: of the quotients, 2 or more.
+
+    >>> narrowed([-1000, 300, 5], 8)
+    [-1000, 304, 8]
+    """
+    limit = 1 << (bits - 1)
+
+    def quotients(shift: int) -> list[int]:
+        half = 1 << shift >> 1
+        return [((abs(b) + half) >> shift) * (-1 if b < 0 else 1) for b in integers]
+
+    shift = 0
+    while not all(-limit <= q < limit for q in quotients(shift)):
+        shift += 1
+    return [q << shift for q in quotients(shift)]

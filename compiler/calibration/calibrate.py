@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from intlower.compiler.calibration.from_moments import ranges_from_moments
+from intlower.compiler.calibration.from_moments import ASSUMED, SOURCE, ranges_from_moments
 from intlower.compiler.calibration.from_samples import ranges_from_samples
 from intlower.compiler.calibration.from_synthetic import ranges_with_synthetic
 from intlower.compiler.calibration.input_model import estimate_input
@@ -26,6 +26,19 @@ from intlower.compiler.graph import Graph, Value
 NOISE_SAMPLES = 32
 # Elements of all values of all noise together: a network of more gets fewer samples.
 NOISE_ELEMENTS = 1 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assumed:
+    """What moments rest on that the file does not hold.
+
+    Attributes:
+        ranges: of graph inputs.
+        summary: in words.
+    """
+
+    ranges: Mapping[str, Range]
+    summary: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +62,7 @@ def calibrate(
     method: Method = Method.MIN_MAX,
     form: GridForm | None = None,
     input_ranges: Mapping[str, tuple[float, float]] | None = None,
+    assumed: Assumed | None = None,
     seed: int = 0,
     noise: bool = True,
     progress: Callable[[str], None] | None = None,
@@ -70,6 +84,7 @@ def calibrate(
         method: how ranges are taken from numbers.
         form: of the target's grid, which some methods ask; None for 8 bits, symmetric.
         input_ranges: (least, greatest) of graph inputs, by name.
+        assumed: where the moments are none of the file's; inputs then have its ranges, unless they are given.
         seed: of the noise.
         noise: whether 4 is allowed.
         progress: called with a line now and then.
@@ -87,21 +102,34 @@ def calibrate(
         summary = f"{count} samples, {method.value}"
         return _calibration(graph, ranges | given, summary)
     inputs = {
-        value.name: given.get(value.name) or _estimated(graph, value) for value in graph.inputs
+        value.name: given.get(value.name)
+        or (_estimated(graph, value) if assumed is None else assumed.ranges.get(value.name))
+        for value in graph.inputs
     }
     known = {name: found for name, found in inputs.items() if found is not None}
     modelled = method if synthetic is None else Method.MIN_MAX
     ranges = ranges_from_moments(graph, known, modelled, form)  # 2
+    moments = "batch-norm moments" if assumed is None else f"moments of {assumed.summary}"
+    if assumed is not None:
+        ranges = {
+            name: replace(found, source=ASSUMED) if found.source == SOURCE else found
+            for name, found in ranges.items()
+        }
     if synthetic is not None:  # 3
         ranges = ranges_with_synthetic(graph, synthetic, ranges, method, progress, form)
         count = len(next(iter(synthetic.values())))
-        summary = f"batch-norm moments and {count} synthetic inputs, {method.value}"
+        summary = f"{moments} and {count} synthetic inputs, {method.value}"
         return _calibration(graph, ranges, summary)
-    moments = "batch-norm moments" + ("" if method is Method.MIN_MAX else f" ({method.value})")
+    moments += "" if method is Method.MIN_MAX else f" ({method.value})"
     missing = [name for name in graph.values if name not in ranges]
     if not missing:
-        described = ", ".join(f"{name}: {found.source}" for name, found in known.items())
-        return _calibration(graph, ranges, f"{moments}; {described}")
+        told = {} if assumed is None else assumed.ranges  # in `moments` already
+        described = ", ".join(
+            f"{name}: {found.source}"
+            for name, found in known.items()
+            if found != told.get(name)
+        )
+        return _calibration(graph, ranges, "; ".join(filter(None, (moments, described))))
     unknown = (
         f"{len(missing)} of {len(graph.values)} values have no batch-norm statistics (first: "
         f"{missing[0]!r})"

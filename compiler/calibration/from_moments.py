@@ -65,6 +65,9 @@ POINTS = 1025
 
 SOURCE = "batch-norm moments"
 
+# The same where the file holds no moments, and generated inputs showed some.
+ASSUMED = "moments of generated inputs"
+
 # Operators whose range follows from that of their input.
 _FOLLOWING = (
     AveragePool,

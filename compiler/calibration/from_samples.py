@@ -57,6 +57,7 @@ def ranges_from_samples(
     _check_counts(graph, samples)
     final = final_values(graph)
     chosen = {name: Method.MIN_MAX if name in final else method for name in graph.values}
+    form = form or GridForm()
     seen: dict[str, Summary] = {}
     for values in _batches(graph, samples, progress):
         for name, array in values.items():
@@ -65,7 +66,7 @@ def ranges_from_samples(
                     f"the value {name!r} is not finite for some sample",
                     "check that the samples are preprocessed as the model expects",
                 )
-            summary = seen[name] if name in seen else nothing_seen(chosen[name])
+            summary = seen[name] if name in seen else nothing_seen(chosen[name], form)
             seen[name] = summary.including(array)
     if method is Method.PERCENTILE:
         found = _percentiles(graph, samples, seen, final, progress)
@@ -74,7 +75,7 @@ def ranges_from_samples(
         for i, (name, summary) in enumerate(seen.items()):
             if progress is not None and chosen[name] is not Method.MIN_MAX:
                 progress(f"calibrate: {method.value} of value {i + 1} of {len(seen)}")
-            found[name] = limits(chosen[name], summary, form or GridForm())
+            found[name] = limits(chosen[name], summary, form)
     return {name: Range(low, high, source) for name, (low, high) in found.items()}
 
 

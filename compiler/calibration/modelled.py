@@ -186,7 +186,7 @@ def modelled_summary(mixture: LimitedNormals, method: Method) -> Summary:
             detail = expected_magnitudes(mixture)
         case Method.TF_ENHANCED:
             detail = expected_density(mixture)
-        case Method.IFMR | Method.DIFFS | Method.PERCENTILE:
+        case Method.IFMR | Method.DIFFS | Method.DIFFS_MODE | Method.PERCENTILE:
             detail = quantile_sample(mixture)
         case Method.MIN_MAX | Method.TF:
             pass

@@ -8,10 +8,13 @@ from typing import Any
 from intlower.compiler.errors import ArtifactError
 from intlower.compiler.fields import Fields
 from intlower.compiler.grids.base import Grid
+from intlower.compiler.grids.channels import ChannelGrid
 from intlower.compiler.grids.half import HalfGrid
 from intlower.compiler.grids.logarithmic import LogGrid
+from intlower.compiler.grids.minifloat import MinifloatGrid
 from intlower.compiler.grids.uniform import UniformGrid
 from intlower.kernels.half_rule import Subnormals
+from intlower.kernels.minifloat_rule import MinifloatRule
 from intlower.kernels.numerics import Rounding
 from intlower.kernels.signature import ElementType
 
@@ -55,6 +58,22 @@ def _uniform(fields: Fields) -> UniformGrid:
     )
 
 
+def _by_channel(fields: Fields) -> ChannelGrid:
+    scale, zero_points = fields.value("scale"), fields.value("zero_points")
+    if not (isinstance(scale, list) and isinstance(zero_points, list)) or len(scale) != len(
+        zero_points
+    ):
+        raise ArtifactError(f"{fields.where}: a scale and a zero point belong to each channel")
+    common = {name: fields.value(name) for name in ("dtype", "minimum", "maximum", "rounding")}
+    documents = (
+        {**common, "scale": step, "zero_point": zero_point, "axis": None}
+        for step, zero_point in zip(scale, zero_points, strict=True)
+    )
+    return ChannelGrid(
+        channels=tuple(_uniform(Fields(document, fields.where)) for document in documents)
+    )
+
+
 def _logarithmic(fields: Fields) -> LogGrid:
     return LogGrid(bits=fields.integer("bits"), z=fields.integer("z"))
 
@@ -69,8 +88,19 @@ def _half(fields: Fields) -> HalfGrid:
     return HalfGrid(subnormals=names[subnormals], saturate=fields.boolean("saturate"))
 
 
+def _minifloat(fields: Fields) -> MinifloatGrid:
+    layout = fields.string("layout")
+    try:
+        rule = MinifloatRule.parse(layout)
+    except ValueError as error:
+        raise ArtifactError(f"{fields.where}: {error}") from error
+    return MinifloatGrid(rule=rule, exponent_bias=fields.integer("exponent_bias"))
+
+
 _READERS: dict[str, Callable[[Fields], Grid]] = {
     UniformGrid.kind: _uniform,
+    ChannelGrid.kind: _by_channel,
     LogGrid.kind: _logarithmic,
     HalfGrid.kind: _half,
+    MinifloatGrid.kind: _minifloat,
 }

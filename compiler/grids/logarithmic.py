@@ -143,6 +143,17 @@ class LogGrid:
         index = np.asarray(codes).astype(np.int64) & (self.layout.codes - 1)
         return np.asarray(_levels(self.bits, self.z)[index])
 
+    def neighbour(self, codes: NDArray[Any], step: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the codes of the levels one step up or down on the real line, or the same at its ends."""
+        count = self.layout.magnitudes
+
+        def turned(index: NDArray[np.int64]) -> NDArray[np.int64]:
+            # From codes to positions in ascending order of levels; and back, for it is its own inverse but for the sign.
+            return np.asarray(np.where(index < count, index + count, 2 * count - 1 - index))
+
+        place = np.clip(turned(codes.astype(np.int64)) + step, 0, 2 * count - 1)
+        return np.asarray(np.where(place >= count, place - count, 2 * count - 1 - place))
+
     def misfit(self, codes: NDArray[Any]) -> str:
         """Return which codes are none of the grid's, in words; empty where all are."""
         greatest = int(codes.max()) if codes.size else 0

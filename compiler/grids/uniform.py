@@ -65,6 +65,11 @@ class UniformGrid:
         """The NumPy type of the codes."""
         return np.dtype(self.element.dtype_name)
 
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """The zero point as an array, []."""
+        return np.asarray(self.zero_point, np.int64)
+
     def _scale_for(self, ndim: int) -> NDArray[np.float32]:
         if self.axis is None:
             return self.scale.array

@@ -156,7 +156,13 @@ class Scope:
         return name
 
     def shape(self, name: str) -> Shape:
-        """Return the shape of a value or constant."""
+        """Return the shape of a value or constant.
+
+        Raises:
+            NotSupported: it is neither: an input that is left out.
+        """
+        if name not in self.shapes and name not in self._arrays:
+            raise NotSupported(f"its input {name!r} is left out")
         return self.shapes[name] if name in self.shapes else self._arrays[name].shape
 
     def emit(

@@ -1,7 +1,6 @@
 """Half-precision operators, in standard ONNX on float32 and float16.
 
-onnxruntime's own convolutions promise no order of summation, and the order decides the bits; so a sum is a Loop over its
-terms, each a Mul and an Add of whole tensors. Cast rounds to nearest, ties to even (ONNX's specification of Cast; the
+Sums are those of `float_sums.py`. Cast rounds to nearest, ties to even (ONNX's specification of Cast; the
 tests try it on every kind of number). A flush is written as a comparison.
 """
 
@@ -12,6 +11,16 @@ from collections.abc import Callable
 
 from intlower.compiler.onnx_functions.arithmetic import power_of_two
 from intlower.compiler.onnx_functions.body import Body, Reference, Value
+from intlower.compiler.onnx_functions.float_sums import (
+    Accumulate,
+    channel_shape,
+    convolution_sums,
+    equal,
+    padded,
+    product_sums,
+    where,
+    window_sums,
+)
 from intlower.kernels.half_rule import HalfRule, Subnormals
 from intlower.kernels.signature import KernelKey
 
@@ -23,78 +32,28 @@ _MINUS_ZERO, _INFINITE, _NAN = -1.0, 2.0**42, 2.0**43
 
 
 def half_conv2d(body: Body, key: KernelKey) -> Value:
-    """Write a convolution: the products of one tap for all outputs at once, tap after tap."""
+    """Write a convolution."""
     rule = _rule(key)
-    groups = body.attribute("groups").unsqueeze(0)
-    strides, dilations = body.attributes("strides"), body.attributes("dilations")
     weights = body.parameter("weights", "float16").cast("float32")
-    depth, window = weights.dimensions(1, 2), weights.dimensions(2, 4)
-    x = _padded(body)
-    size = x.dimensions(2, 4)
-    images = x.reshape(body.concatenate(x.dimensions(0, 1), groups, depth, size))
-    area = window.part(0) * window.part(1)
-    taps = depth.part(0) * area
-    rest = body.constant((-1,), "int64")
-    matrix = weights.reshape(body.concatenate(groups, rest, taps.unsqueeze(0)))
-    positions = (size - (window - 1) * dilations - 1) // strides + 1
-    reach = (positions - 1) * strides + 1
-
-    def step(inner: Body, tap: Value, total: Value) -> Value:
-        channel = inner.apply("Div", tap, area)
-        place = inner.apply("Sub", tap, inner.apply("Mul", channel, area))
-        across = window.part_in(inner, 1)
-        row = inner.apply("Div", place, across)
-        column = inner.apply("Sub", place, inner.apply("Mul", row, across))
-        plane = inner.apply("Gather", images, channel, axis=2)
-        first = inner.concatenate(row.unsqueeze(0), column.unsqueeze(0)) * dilations
-        axes = inner.constant((2, 3), "int64")
-        seen = inner.apply("Slice", plane, first, first + reach, axes, strides)
-        factor = inner.apply("Gather", matrix, tap, axis=2).unsqueeze(0, 3, 4)
-        return _accumulated(total, seen.unsqueeze(2) * factor, rule)
-
-    shape = body.concatenate(x.dimensions(0, 1), groups, matrix.dimensions(1, 2), positions)
-    total = _sum(body, taps, shape, step)
-    outputs = body.concatenate(x.dimensions(0, 1), rest, positions)
-    biased = total.reshape(outputs) + _along_channels(body, "bias", 4)
-    return _finished(body, biased, rule, 4)
+    image = padded(body, body.parameter("input", "float16").cast("float32"))
+    total = convolution_sums(body, image, weights, _accumulation(rule))
+    return _finished(body, total + _along_channels(body, "bias", 4), rule, 4)
 
 
 def half_gemm(body: Body, key: KernelKey) -> Value:
-    """Write a matrix product: one column of the input times one of the weights after the other."""
+    """Write a matrix product."""
     rule = _rule(key)
     x = body.parameter("input", "float16").cast("float32")
     weights = body.parameter("weights", "float16").cast("float32")
-
-    def step(inner: Body, tap: Value, total: Value) -> Value:
-        column = inner.apply("Gather", x, tap, axis=1).unsqueeze(1)
-        factor = inner.apply("Gather", weights, tap, axis=1).unsqueeze(0)
-        return _accumulated(total, column * factor, rule)
-
-    taps = weights.dimensions(1, 2).part(0)
-    shape = body.concatenate(x.dimensions(0, 1), weights.dimensions(0, 1))
-    biased = _sum(body, taps, shape, step) + _along_channels(body, "bias", 2)
-    return _finished(body, biased, rule, 2)
+    total = product_sums(body, x, weights, _accumulation(rule))
+    return _finished(body, total + _along_channels(body, "bias", 2), rule, 2)
 
 
 def half_average_pool(body: Body, key: KernelKey) -> Value:
-    """Write window means: one element of every window after the other, then one division."""
+    """Write window means: their sums, then one division."""
     rule = _rule(key)
-    x = _padded(body)
-    kernel, strides = body.attributes("kernel_shape"), body.attributes("strides")
-    positions = (x.dimensions(2, 4) - kernel) // strides + 1
-    reach = (positions - 1) * strides + 1
-
-    def step(inner: Body, tap: Value, total: Value) -> Value:
-        across = kernel.part_in(inner, 1)
-        row = inner.apply("Div", tap, across)
-        column = inner.apply("Sub", tap, inner.apply("Mul", row, across))
-        first = inner.concatenate(row.unsqueeze(0), column.unsqueeze(0))
-        axes = inner.constant((2, 3), "int64")
-        seen = inner.apply("Slice", x, first, first + reach, axes, strides)
-        return _accumulated(total, seen, rule)
-
-    shape = body.concatenate(x.dimensions(0, 2), positions)
-    total = _sum(body, kernel.part(0) * kernel.part(1), shape, step)
+    image = padded(body, body.parameter("input", "float16").cast("float32"))
+    total = window_sums(body, image, _accumulation(rule))
     mean = total // body.parameter("count", "int32").cast("float32")
     return _finished(body, mean, rule, 0)
 
@@ -116,8 +75,8 @@ def half_max_pool(body: Body, key: KernelKey) -> Value:
     x = body.parameter("input", "float16").cast("float64")
     scaled = (x * 2.0**25).maximum(-_INFINITE).minimum(_INFINITE)
     reciprocal = body.constant(1.0, "float64") // x
-    scaled = _where(reciprocal < -(2.0**1023), _MINUS_ZERO, scaled)
-    scaled = _where(_is_nan(x), _NAN, scaled)
+    scaled = where(reciprocal < -(2.0**1023), _MINUS_ZERO, scaled)
+    scaled = where(_is_nan(x), _NAN, scaled)
     greatest = body.apply(
         "MaxPool",
         scaled,
@@ -127,10 +86,10 @@ def half_max_pool(body: Body, key: KernelKey) -> Value:
         dilations=Reference("dilations"),
     )
     y = greatest // 2.0**25
-    y = _where(_equal(greatest, _INFINITE), math.inf, y)
-    y = _where(_equal(greatest, -_INFINITE), -math.inf, y)
-    y = _where(_equal(greatest, _NAN), math.nan, y)
-    other = body.apply("Not", _equal(greatest, _MINUS_ZERO))
+    y = where(equal(greatest, _INFINITE), math.inf, y)
+    y = where(equal(greatest, -_INFINITE), -math.inf, y)
+    y = where(equal(greatest, _NAN), math.nan, y)
+    other = body.apply("Not", equal(greatest, _MINUS_ZERO))
     return (y * other.cast("float64")).cast("float32").cast("float16")
 
 
@@ -146,7 +105,7 @@ def half_dequantize(body: Body, key: KernelKey) -> Value:
     codes = body.parameter("input", "int32").cast("float32")
     divisor = power_of_two(body.parameter("shift", "int32").cast("int64")).cast("float32")
     scale = body.parameter("multiplier", "int32").cast("float32") // divisor
-    along = _channel_shape(body, codes)
+    along = channel_shape(body, codes)
     return _finished(body, codes * scale.reshape(along), _rule(key), 0)
 
 
@@ -155,7 +114,7 @@ def half_quantize(body: Body, key: KernelKey) -> Value:
     x = body.parameter("input", "float16").cast("float32")
     divisor = power_of_two(body.attribute("shift")).cast("float32")
     product = x * (body.attribute("multiplier").cast("float32") // divisor)
-    rounded = _where(_is_nan(product), 0.0, body.apply("Round", product))
+    rounded = where(_is_nan(product), 0.0, body.apply("Round", product))
     small = rounded.maximum(-(2.0**17)).minimum(2.0**17).cast("int32")
     bounds = [body.attribute(name).cast("int32") for name in ("minimum", "maximum")]
     shifted = small + body.attribute("output_zero_point").cast("int32")
@@ -179,31 +138,11 @@ def _rule(key: KernelKey) -> HalfRule:
     return key.half
 
 
-def _sum(
-    body: Body, count: Value, shape: Value, step: Callable[[Body, Value, Value], Value]
-) -> Value:
-    """Return the sum of `count` terms, from +0 of a shape, in order."""
-    start = body.apply("Expand", body.constant(0.0, "float32"), shape)
-    return body.loop(count, start, step)
-
-
-def _accumulated(total: Value, term: Value, rule: HalfRule) -> Value:
-    """Return total + term; with binary16 sums, the term and the sum rounded."""
+def _accumulation(rule: HalfRule) -> Accumulate:
+    """Return how a term is added: with binary16 sums, the term and the sum are rounded."""
     if not rule.half_sums:
-        return total + term
-    return rounded(total + rounded(term, rule), rule)
-
-
-def _padded(body: Body) -> Value:
-    """Return the input as float32 [N, C, H, W] with its border of +0."""
-    x = body.parameter("input", "float16").cast("float32")
-    pads, zeros = body.attributes("pads"), body.constant((0, 0), "int64")
-    begin, end = (
-        body.apply("Gather", pads, body.constant(places, "int64"), axis=0)
-        for places in ((0, 1), (2, 3))
-    )
-    border = body.concatenate(zeros, begin, zeros, end)
-    return body.apply("Pad", x, border, body.constant(0.0, "float32"))
+        return lambda total, term: total + term
+    return lambda total, term: rounded(total + rounded(term, rule), rule)
 
 
 def _finished(body: Body, values: Value, rule: HalfRule, rank: int) -> Value:
@@ -224,19 +163,7 @@ def _along_channels(body: Body, name: str, rank: int, like: Value | None = None)
     if rank:
         return array.unsqueeze(*range(1, rank - 1)) if rank > 2 else array
     assert like is not None  # given by every caller with an open rank
-    return array.reshape(_channel_shape(body, like))
-
-
-def _channel_shape(body: Body, like: Value) -> Value:
-    """Return [1, -1, 1, ...] of a tensor's rank; [-1] of rank 1."""
-    places = body.apply("Shape", body.apply("Shape", like, dtype="int64"), dtype="int64")
-    axes = body.apply(
-        "Range", body.constant(0, "int64"), places.part(0), body.constant(1, "int64")
-    )
-    last = (places.part(0) - 1).minimum(1)
-    return _where(
-        _equal(axes, last), -1, body.apply("Expand", body.constant(1, "int64"), places)
-    )
+    return array.reshape(channel_shape(body, like))
 
 
 def _select(condition: Value, value: Value | float, otherwise: Value) -> Value:
@@ -259,19 +186,8 @@ def _select(condition: Value, value: Value | float, otherwise: Value) -> Value:
     return body.apply("GatherElements", both, place, axis=-1).reshape(shape)
 
 
-def _where(condition: Value, value: Value | float, otherwise: Value) -> Value:
-    body = condition.body
-    if not isinstance(value, Value):
-        value = body.constant(value, otherwise.dtype)
-    return body.apply("Where", condition, value, otherwise, dtype=otherwise.dtype)
-
-
 def _is_nan(x: Value) -> Value:
     return x.body.apply("IsNaN", x, dtype="bool")
-
-
-def _equal(x: Value, other: Value | float) -> Value:
-    return x.body.apply("Equal", x, other, dtype="bool")
 
 
 HALF_WRITERS: dict[str, Callable[[Body, KernelKey], Value]] = {

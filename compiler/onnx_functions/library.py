@@ -18,11 +18,17 @@ from intlower.compiler.onnx_functions.body import Body, Value
 from intlower.compiler.onnx_functions.extended import EXTENDED_MEANINGS, EXTENDED_WRITERS
 from intlower.compiler.onnx_functions.general import GENERAL_MEANINGS, GENERAL_WRITERS
 from intlower.compiler.onnx_functions.half import HALF_MEANINGS, HALF_WRITERS
+from intlower.compiler.onnx_functions.minifloat import (
+    MINIFLOAT_MEANINGS,
+    MINIFLOAT_WRITERS,
+)
 from intlower.kernels.signature import KernelKey, Requantize
 
 _WRITERS: dict[str, Callable[[Body, KernelKey], Value]] = {
     "conv2d": products.conv2d,
     "gemm": products.gemm,
+    "asymmetric_conv2d": products.conv2d,
+    "asymmetric_gemm": products.gemm,
     "saturating_conv2d": saturating.saturating_conv2d,
     "saturating_gemm": saturating.saturating_gemm,
     "average_pool": products.average_pool,
@@ -45,11 +51,14 @@ _WRITERS: dict[str, Callable[[Body, KernelKey], Value]] = {
     **EXTENDED_WRITERS,
     **GENERAL_WRITERS,
     **HALF_WRITERS,
+    **MINIFLOAT_WRITERS,
 }
 
 _MEANINGS = {
     "conv2d": "2-d convolution of {x} codes with {w} weights",
     "gemm": "Product of {x} codes with a matrix of {w} weights",
+    "asymmetric_conv2d": "2-d convolution of {x} codes with {w} weights, a zero point for each output channel",
+    "asymmetric_gemm": "Product of {x} codes with a matrix of {w} weights, a zero point for each output",
     "saturating_conv2d": "2-d convolution of {x} codes with {w} weights, its sums saturating at each product",
     "saturating_gemm": "Product of {x} codes with a matrix of {w} weights, its sums saturating at each product",
     "average_pool": "Mean of each window of {x} codes",
@@ -73,6 +82,7 @@ _MEANINGS = {
     **EXTENDED_MEANINGS,
     **GENERAL_MEANINGS,
     **HALF_MEANINGS,
+    **MINIFLOAT_MEANINGS,
 }
 
 _ROUNDINGS = {
@@ -132,6 +142,8 @@ def _description(key: KernelKey) -> str:
         meaning += ", one scale per channel"
     if key.half is not None:
         return f"{meaning}; {key.half.describe()}."
+    if key.minifloat is not None:
+        return f"{meaning}; {key.minifloat.describe()}."
     if key.requantize is None:
         return f"{meaning}."
     return f"{meaning}; requantized to {key.output.dtype_name}: {_ROUNDINGS[key.requantize]}."

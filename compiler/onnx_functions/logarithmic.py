@@ -153,7 +153,7 @@ def _sums_of_products(
     signs = (chosen(sign) * one_sign.unsqueeze(1)).cast("int64")
     window = inner.constant((1,), "int64")
     total = inner.apply("ReduceSum", products * signs, window, keepdims=0)
-    # Sizes have no names: of two calls in one file they would be taken for the same, and their buffers shared.
+    # Sizes without names: onnxruntime takes equal names, in all calls of the function, for equal sizes.
     inputs = [
         helper.make_tensor_value_info("row_k", TensorProto.INT32, [None]),
         helper.make_tensor_value_info("row_sign", TensorProto.INT32, [None]),

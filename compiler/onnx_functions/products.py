@@ -116,8 +116,28 @@ def as_bytes(codes: Value, element: ElementType) -> list[Value]:
 
 
 def _accumulator(body: Body, key: KernelKey, product: ByteProduct) -> Value:
-    """Return the int64 sums of (code - zero point) * (weight - zero point)."""
+    """Return the int64 sums of (code - zero point) * (weight - zero point).
+
+    Where each output channel has a zero point, onnxruntime's ConvInteger takes none of it: products with the zero points
+    in the place of weights are taken off.
+    """
     assert key.weight is not None  # the key proves it
+    if "weight_zero_points" in key.schema.constants:
+        weights = body.parameter("weights", key.weight.dtype_name)
+        axes = (1, 2, 3) if key.operator == "asymmetric_conv2d" else (1,)
+        zeros = body.parameter("weight_zero_points", "int32").unsqueeze(*axes)
+        shape = body.apply("Shape", weights, dtype="int64")
+        filled = body.apply("Expand", zeros, shape).cast(key.weight.dtype_name)
+        codes, zero = (
+            as_bytes(body.parameter("input", key.activation.dtype_name), key.activation),
+            as_bytes(body.attribute("input_zero_point"), key.activation),
+        )
+        none = as_bytes(body.constant(0, "int64"), key.weight)
+        with_weights, with_zeros = (
+            _sum_of_products(codes, as_bytes(w, key.weight), zero, none, product)
+            for w in (weights, filled)
+        )
+        return with_weights - with_zeros
     return _sum_of_products(
         as_bytes(body.parameter("input", key.activation.dtype_name), key.activation),
         as_bytes(body.parameter("weights", key.weight.dtype_name), key.weight),

@@ -2,54 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from intlower.compiler.constant import Constant
-from intlower.compiler.graph import Graph, Moments, Node
+from intlower.compiler.graph import Graph, Node
 from intlower.compiler.moments import ValueMoments, propagate_moments
-from intlower.compiler.operators import (
-    AveragePool,
-    ChannelClip,
-    Conv,
-    Flatten,
-    Gemm,
-    GlobalAveragePool,
-    MaxPool,
-    Pad,
-    Relu,
-    activation_bounds,
+from intlower.compiler.operators import Conv, activation_bounds
+from intlower.compiler.passes.channel_groups import (
+    KEPT,
+    ChannelGroups,
+    channel_groups,
+    scaled_channels,
 )
-from intlower.compiler.passes.rewriting import (
-    parameter,
-    replace_nodes,
-    sole_reader,
-    with_parameters,
-)
+from intlower.compiler.passes.rewriting import parameter
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Equalize:
-    """Scales each channel between two layers so that its weights are as wide before as after it.
+    """Scales each channel between layers so that its weights are as wide before as after.
 
-    For a Conv or Gemm that feeds exactly one Conv or Gemm through operators f with f(s x) = s f(x), channel i may be
-    divided by any s_i > 0 in the first layer and multiplied by it in the second:
+    For the channels i that a Conv or Gemm makes, and others read, as `channel_groups` follows them:
 
-        r1_i = max|w1[i]|,  r2_i = max|w2[:, i]|,  s_i = sqrt(r1_i / r2_i)
+        r1_i = max|w1[i]|,  r2_i = max|w2[:, i]| over all readers,  s_i = sqrt(r1_i / r2_i)
         w1[i] /= s_i,  b1[i] /= s_i,  w2[:, i] *= s_i
 
-    after which both ranges are sqrt(r1_i * r2_i). Sweeps over all pairs repeat, so that chains of any length even out.
+    after which both ranges are sqrt(r1_i * r2_i). Sweeps over all layers repeat, so that chains of any length even out.
 
-    1. *Between the layers* may stand MaxPool, AveragePool, GlobalAveragePool, zero Pad and Flatten, each read once.
-    2. *Activations* of the first layer stay exact: Relu is homogeneous; the bounds of Clip are divided by s_i, channel by
-       channel (`ChannelClip`). Replacing ReLU6 by ReLU would change the network.
-    3. *Guard*: no channel's activation may grow past what the tensor's widest channel was before the pass; where it
+    1. *Activations* stay exact: Relu is homogeneous; the bounds of Clip are divided by s_i, channel by channel (`ChannelClip`).
+       Replacing ReLU6 by ReLU would change the network.
+    2. *Guard*: no channel's activation may grow past what the widest channel of its layer was before the pass; where it
        would, s_i is raised. Otherwise the trouble moves from the weights into the activations.
-    4. A channel without weights on either side keeps s_i = 1.
-    5. Moments follow, also of what lies between: mean and std are divided by s_i.
+    3. A channel without weights on either side keeps s_i = 1.
 
     Source: Nagel et al. 2019, Data-Free Quantization Through Weight Equalization and Bias Correction, section 4.1; the
     guard and the exact bounds are ours.
@@ -63,146 +52,102 @@ class Equalize:
 
     def __call__(self, graph: Graph) -> Graph:
         """Return the equalized graph."""
-        pairs = layer_pairs(graph)
-        if not pairs:
+        groups = channel_groups(graph)
+        sizes = {node.name: _sizes(graph, node) for node in groups.layers}
+        batches = _batches(groups)
+        if not batches:
             return graph
-        moments = propagate_moments(graph)
-        work = {node.name: Layer.of(graph, node) for pair in pairs for node in pair}
-        reach = {
-            first.name: activation_reach(first, moments.get(first.output), self.deviations)
-            for first, _ in pairs
-        }
-        scales = {first.name: np.ones(len(work[first.name].weights)) for first, _ in pairs}
+        least = self._least_scales(graph, groups)
+        scale = np.ones(groups.count)
         for _ in range(self.sweeps):
             moved = 0.0
-            for first, second in pairs:
-                step = _step(
-                    work[first.name], work[second.name], reach[first.name], scales[first.name]
-                )
-                work[first.name].divide(step)
-                work[second.name].multiply(step)
-                scales[first.name] *= step
-                moved = max(moved, float(np.abs(np.log2(step)).max()))
+            for batch, makers, readers in batches:
+                made, read = np.zeros(groups.count), np.zeros(groups.count)
+                for node in makers:
+                    np.maximum.at(
+                        made, groups.of[node.output], _rows(groups, node, sizes, scale)
+                    )
+                for node in readers:
+                    columns = _columns(groups, node, sizes, scale)
+                    np.maximum.at(read, groups.of[node.inputs[0]], columns)
+                alive = (made[batch] > 0) & (read[batch] > 0)  # 3
+                step = np.ones(len(batch))
+                step[alive] = np.sqrt(made[batch][alive] / read[batch][alive])
+                step = np.where(alive, np.maximum(step, least[batch] / scale[batch]), 1.0)  # 2
+                scale[batch] *= step
+                moved = max(moved, float(np.abs(np.log2(step)).max(initial=0.0)))
             if moved < self.tolerance:
                 break
-        for name, layer in work.items():
-            graph = scaled_layer(graph, name, layer, scales.get(name))
-        return graph
+        return scaled_channels(graph, groups, scale)
+
+    def _least_scales(self, graph: Graph, groups: ChannelGroups) -> Array:
+        """Case 2: return the least scale of each group, reach / max(reach) of the layers that make it."""
+        least = np.zeros(groups.count)
+        moments = propagate_moments(graph)
+        for node in groups.layers:
+            reach = activation_reach(node, moments.get(node.output), self.deviations)
+            if reach is not None and reach.max() > 0:
+                np.maximum.at(least, groups.of[node.output], reach / reach.max())
+        return least
 
 
-@dataclass(slots=True)
-class Layer:
-    """A layer's parameters in the making, float64: weights [O, I/groups, ...], bias [O]."""
-
-    weights: NDArray[np.float64]
-    bias: NDArray[np.float64]
-    groups: int
-
-    @classmethod
-    def of(cls, graph: Graph, node: Node) -> Layer:
-        """Return copies of a node's parameters, a bias of 0 where it has none."""
-        weights, bias = parameter(graph, node, 1), parameter(graph, node, 2)
-        assert weights is not None  # `layer_pairs` takes no layer without
-        groups = node.operator.groups if isinstance(node.operator, Conv) else 1
-        return cls(weights, np.zeros(len(weights)) if bias is None else bias, groups)
-
-    def divide(self, step: NDArray[np.float64]) -> None:
-        """Divide each output channel by its factor."""
-        self.weights = self.weights / _column(step, self.weights.ndim)
-        self.bias = self.bias / step
-
-    def multiply(self, step: NDArray[np.float64]) -> None:
-        """Multiply what each input channel meets by the channel's factor."""
-        self.weights = self.weights * self._by_input(step)
-
-    def _by_input(self, step: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return a factor for each weight from one for each channel that the layer reads.
-
-        A Gemm behind a Flatten reads each channel in as many consecutive columns as it had positions.
-        """
-        columns = self.weights.shape[1] * self.groups
-        spread = np.repeat(step, columns // len(step)).reshape(self.groups, -1)
-        rows = np.repeat(spread, len(self.weights) // self.groups, axis=0)
-        return rows.reshape(*rows.shape, *(1,) * (self.weights.ndim - 2))
-
-    def output_range(self) -> NDArray[np.float64]:
-        """max|w| of each output channel."""
-        return np.asarray(np.abs(self.weights).reshape(len(self.weights), -1).max(axis=1))
-
-    def input_range(self, channels: int) -> NDArray[np.float64]:
-        """max|w| of each input channel."""
-        size = np.abs(self.weights).reshape(*self.weights.shape[:2], -1).max(axis=2)
-        grouped = size.reshape(self.groups, -1, size.shape[1]).max(axis=1).ravel()
-        return np.asarray(grouped.reshape(channels, -1).max(axis=1))
+def _batches(
+    groups: ChannelGroups,
+) -> list[tuple[NDArray[np.int64], list[Node], list[Node]]]:
+    """Return groups that are scaled at once, those that one layer makes first, with all who make and read any of them."""
+    makers: dict[int, list[Node]] = {}
+    readers: dict[int, list[Node]] = {}
+    for node in groups.layers:
+        for found, name in ((makers, node.output), (readers, node.inputs[0])):
+            for group in np.unique(groups.of[name]).tolist():
+                found.setdefault(group, []).append(node)
+    batches = []
+    for node in groups.layers:
+        own = [
+            group
+            for group in np.unique(groups.of[node.output]).tolist()
+            if group != KEPT and makers[group][0] is node and group in readers
+        ]
+        if own:
+            batches.append((np.array(own), _distinct(makers, own), _distinct(readers, own)))
+    return batches
 
 
-def layer_pairs(graph: Graph) -> list[tuple[Node, Node]]:
-    """Return the layers between which channels may be scaled, in topological order."""
-    pairs = []
-    for first in graph.nodes:
-        if not isinstance(first.operator, Conv | Gemm) or not _own_weights(graph, first):
-            continue
-        low, high = activation_bounds(first.activation)
-        if np.any(np.asarray(low) > 0) or np.any(np.asarray(high) < 0):
-            continue
-        reader = sole_reader(graph, first.output)
-        while reader is not None and _homogeneous(reader):  # 1
-            reader = sole_reader(graph, reader.output)
-        if (
-            reader is not None
-            and isinstance(reader.operator, Conv | Gemm)
-            and reader.inputs[0] in graph.values
-            and _own_weights(graph, reader)
-        ):
-            pairs.append((first, reader))
-    return pairs
+def _distinct(nodes: Mapping[int, list[Node]], groups: list[int]) -> list[Node]:
+    return list({node.name: node for group in groups for node in nodes[group]}.values())
 
 
-def _between(graph: Graph, first: Node) -> list[str]:
-    """Return the values from a pair's first layer to its second."""
-    values = [first.output]
-    reader = sole_reader(graph, first.output)
-    while reader is not None and _homogeneous(reader):
-        values.append(reader.output)
-        reader = sole_reader(graph, reader.output)
-    return values
+def _sizes(graph: Graph, node: Node) -> Array:
+    """Return max|w| over the taps of a layer's windows, [O, I/groups]."""
+    weights = parameter(graph, node, 1)
+    assert weights is not None  # `channel_groups` takes no layer without
+    return np.asarray(np.abs(weights).reshape(*weights.shape[:2], -1).max(axis=2))
 
 
-def _divided(moments: Moments, scale: NDArray[np.float64]) -> Moments:
-    """Return the moments of a value whose channels, or their elements behind a Flatten, are divided."""
-    mean, std = moments.mean.array, moments.std.array
-    spread = np.repeat(scale, len(mean) // len(scale))
-    return Moments.of(mean / spread, std / spread)
+def _current(
+    groups: ChannelGroups, node: Node, sizes: Mapping[str, Array], scale: Array
+) -> Array:
+    """Return max|w| as scaled so far, [groups, O/groups, I/groups]."""
+    parts = node.operator.groups if isinstance(node.operator, Conv) else 1
+    size = sizes[node.name]
+    read = scale[groups.of[node.inputs[0]]].reshape(parts, 1, -1)
+    made = scale[groups.of[node.output]].reshape(parts, -1, 1)
+    return np.asarray(size.reshape(parts, -1, size.shape[1]) * read / made)
 
 
-def _homogeneous(node: Node) -> bool:
-    """Case 1: operators that scale with their input, channel by channel."""
-    if isinstance(node.activation, Relu) or node.activation is None:
-        match node.operator:
-            case MaxPool() | AveragePool() | GlobalAveragePool() | Relu():
-                return True
-            case Flatten():
-                return node.operator.axis == 1
-            case Pad():
-                rank = len(node.operator.pads) // 2
-                channels = node.operator.pads[1] + node.operator.pads[1 + rank]
-                return node.operator.value == 0 and channels == 0
-            case _:
-                return False
-    return False
+def _rows(groups: ChannelGroups, node: Node, sizes: Mapping[str, Array], scale: Array) -> Array:
+    return np.asarray(_current(groups, node, sizes, scale).max(axis=2).ravel())
 
 
-def _own_weights(graph: Graph, node: Node) -> bool:
-    """Whether a layer's weights and bias are constants that nothing else reads."""
-    return all(
-        name in graph.constants and len(graph.consumers()[name]) == 1
-        for name in node.inputs[1:]
-    )
+def _columns(
+    groups: ChannelGroups, node: Node, sizes: Mapping[str, Array], scale: Array
+) -> Array:
+    return np.asarray(_current(groups, node, sizes, scale).max(axis=1).ravel())
 
 
 def activation_reach(
     node: Node, moments: ValueMoments | None, deviations: float
-) -> NDArray[np.float64] | None:
+) -> Array | None:
     """Return the largest magnitude of each channel after its activation; None where nothing is known."""
     if moments is None:
         return None
@@ -211,52 +156,3 @@ def activation_reach(
     least = np.clip(mean - deviations * std, low, high)
     greatest = np.clip(mean + deviations * std, low, high)
     return np.asarray(np.maximum(np.abs(least), np.abs(greatest)))
-
-
-def _step(
-    first: Layer,
-    second: Layer,
-    reach: NDArray[np.float64] | None,
-    scale: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Return what to divide each channel by now, on top of `scale`."""
-    before, after = first.output_range(), second.input_range(len(first.weights))
-    alive = (before > 0) & (after > 0)  # 4
-    step = np.ones(len(before))
-    step[alive] = np.sqrt(before[alive] / after[alive])
-    if reach is not None and reach.max() > 0:  # 3: reach / (scale * step) <= max(reach)
-        least = reach / (scale * reach.max())
-        step = np.where(alive, np.maximum(step, least), 1.0)
-    return step
-
-
-def scaled_layer(
-    graph: Graph, name: str, layer: Layer, scale: NDArray[np.float64] | None
-) -> Graph:
-    """Return the graph with a layer's new parameters, and its activation and moments divided by `scale`, where given."""
-    node = next(node for node in graph.nodes if node.name == name)
-    new, constants = with_parameters(graph, node, {1: layer.weights, 2: layer.bias})
-    moments = dict(graph.moments)
-    if scale is not None:
-        new = replace(new, activation=_scaled_activation(node, scale))
-        for value in _between(graph, node):  # 5
-            if value in moments:
-                moments[value] = _divided(moments[value], scale)
-    return graph.edit(
-        nodes=replace_nodes(graph, {name: new}), constants=constants, moments=moments
-    )
-
-
-def _scaled_activation(node: Node, scale: NDArray[np.float64]) -> Relu | ChannelClip | None:
-    """Case 2."""
-    if node.activation is None or isinstance(node.activation, Relu):
-        return node.activation
-    low, high = (
-        Constant.of(np.broadcast_to(bound, scale.shape) / scale, np.float64)
-        for bound in activation_bounds(node.activation)
-    )
-    return ChannelClip(minimum=low, maximum=high)
-
-
-def _column(step: NDArray[np.float64], rank: int) -> NDArray[np.float64]:
-    return step.reshape(-1, *(1,) * (rank - 1))

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from intlower.compiler.graph import Graph, Node
 from intlower.compiler.moments import propagate_moments
 from intlower.compiler.operators import Conv
-from intlower.compiler.passes.equalize import (
-    Layer,
-    activation_reach,
-    layer_pairs,
-    scaled_layer,
+from intlower.compiler.passes.channel_groups import (
+    KEPT,
+    ChannelGroups,
+    channel_groups,
+    scaled_channels,
 )
+from intlower.compiler.passes.equalize import activation_reach
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,23 +43,30 @@ class FillDepthwise:
 
     def __call__(self, graph: Graph) -> Graph:
         """Return the graph with channels scaled."""
-        pairs = [
-            (first, second) for first, second in layer_pairs(graph) if _depthwise(graph, second)
-        ]
-        moments = propagate_moments(graph) if pairs else {}
-        work = {node.name: Layer.of(graph, node) for pair in pairs for node in pair}
-        scales: dict[str, NDArray[np.float64]] = {}
-        for first, second in pairs:
-            reach = activation_reach(first, moments.get(first.output), self.deviations)
-            if reach is None or not reach.max() > 0:
+        groups = channel_groups(graph)
+        reach = self._reaches(graph, groups)
+        scale = np.zeros(groups.count)
+        for node in groups.layers:
+            read = groups.of[node.inputs[0]]
+            found = reach[read]
+            unknown = (read == KEPT).any() or np.isnan(found).any() or not found.max() > 0
+            if unknown or not _depthwise(graph, node):
+                scale[read] = 1.0
                 continue
-            scale = np.where(reach > 0, np.maximum(reach / reach.max(), self.least), 1.0)  # 2
-            work[first.name].divide(scale)
-            work[second.name].multiply(scale)
-            scales[first.name] = scale
-        for name, layer in work.items():
-            graph = scaled_layer(graph, name, layer, scales.get(name))
-        return graph
+            wanted = np.where(found > 0, np.maximum(found / found.max(), self.least), 1.0)  # 2
+            np.maximum.at(scale, read, wanted)
+        scale[(scale == 0) | (np.arange(groups.count) == KEPT)] = 1.0
+        return scaled_channels(graph, groups, scale)
+
+    def _reaches(self, graph: Graph, groups: ChannelGroups) -> NDArray[np.float64]:
+        """Return the greatest magnitude of each group, NaN where it is not known: [count]."""
+        reach = np.full(groups.count, np.nan)
+        moments = propagate_moments(graph)
+        for node in groups.layers:
+            found = activation_reach(node, moments.get(node.output), self.deviations)
+            if found is not None:
+                np.fmax.at(reach, groups.of[node.output], found)
+        return reach
 
 
 def _depthwise(graph: Graph, node: Node) -> bool:

@@ -1,4 +1,4 @@
-"""Rows of half-precision kernels."""
+"""Rows of half-precision kernels, and of minifloat ones, which go the same way in binary32."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.compiler.planning.columns import number, numbers
+from intlower.compiler.planning.minifloat import (
+    MINIFLOAT_OPCODES,
+    code_columns,
+    input_columns,
+    number_constants,
+)
 from intlower.compiler.planning.rows import RowWriter, View, binary_offset
 from intlower.compiler.program import Instruction
 from intlower.kernels import half
@@ -24,12 +30,13 @@ def rule_flags(rule: HalfRule) -> int:
     return flags | half.FLUSH_FIRST * (rule.subnormals is Subnormals.FLUSHED_FIRST)
 
 
-def write_half_products(writer: RowWriter, instruction: Instruction) -> None:
+def write_float_products(writer: RowWriter, instruction: Instruction) -> None:
     """Append the rows of a convolution or matrix product: its input widened, then the sums."""
     attributes = instruction.attributes
-    weights = instruction.constants["weights"].array.astype(np.float32)
+    reals = _reals(instruction)
+    weights = reals["weights"]
     strides, pads, dilations, groups = _NO_STRIDES, _NO_PADS, _NO_STRIDES, 1
-    if instruction.kernel.operator == "half_gemm":
+    if weights.ndim == 2:
         weights = weights[:, :, None, None]
     else:
         strides, pads, dilations = (
@@ -42,7 +49,7 @@ def write_half_products(writer: RowWriter, instruction: Instruction) -> None:
     columns = {
         **_bounds(writer, instruction),
         **_window(writer.view(instruction.output), strides),
-        t.BIAS: writer.constants.add(instruction.constants["bias"].array, "float32"),
+        t.BIAS: writer.constants.add(reals["bias"], "float32"),
         t.WIDTH: width,
         t.CHANNELS: channels,
         t.OUTPUT_CHANNELS: outputs,
@@ -62,7 +69,7 @@ def write_half_products(writer: RowWriter, instruction: Instruction) -> None:
     _write(writer, instruction, columns, filters, places, wide, t.HALF_DENSE)
 
 
-def write_half_average_pool(writer: RowWriter, instruction: Instruction) -> None:
+def write_float_average_pool(writer: RowWriter, instruction: Instruction) -> None:
     """Append the rows of an average pooling: its input widened, then sums with filters of ones, divided."""
     kernel, strides, pads = (
         numbers(instruction.attributes[name]) for name in ("kernel_shape", "strides", "pads")
@@ -111,7 +118,7 @@ def _write(
     padded[:, :outputs] = filters
     packed = padded.reshape(groups, -1, LANES, taps).transpose(0, 1, 3, 2)
     columns |= {
-        t.RULE: _rule(instruction),
+        **_output(instruction),
         t.WEIGHTS: writer.constants.add(packed, "float32"),
         t.TAPS: writer.constants.add(offsets, "int64"),
         t.WORDS: taps,
@@ -119,7 +126,7 @@ def _write(
     }
     columns[t.ACCUMULATORS], columns[t.PANEL] = writer.scratch(PIXELS * LANES * 4, PIXELS * 8)
     y = writer.view(instruction.output)
-    writer.row(instruction.name, opcode, columns, [(t.INPUT, wide)], y)
+    writer.row(instruction.name, _opcode(instruction, opcode), columns, [(t.INPUT, wide)], y)
 
 
 def write_half_max_pool(writer: RowWriter, instruction: Instruction) -> None:
@@ -144,23 +151,31 @@ def write_half_max_pool(writer: RowWriter, instruction: Instruction) -> None:
     writer.row(instruction.name, t.HALF_MAX_POOL, columns, [(t.INPUT, x)], y)
 
 
-def write_half_add(writer: RowWriter, instruction: Instruction) -> None:
+def write_float_add(writer: RowWriter, instruction: Instruction) -> None:
     """Append the row of an addition."""
     a, b = (writer.view(name) for name in instruction.inputs)
     columns = {
         **_bounds(writer, instruction),
         **_by_channel(a),
-        t.RULE: _rule(instruction),
+        **_input(instruction),
+        **_output(instruction),
     }
     y = writer.view(instruction.output)
-    writer.row(instruction.name, t.HALF_ADD, columns, [(t.INPUT, a), (t.SECOND_INPUT, b)], y)
+    opcode = _opcode(instruction, t.HALF_ADD)
+    writer.row(instruction.name, opcode, columns, [(t.INPUT, a), (t.SECOND_INPUT, b)], y)
 
 
-def write_half_clip(writer: RowWriter, instruction: Instruction) -> None:
+def write_float_clip(writer: RowWriter, instruction: Instruction) -> None:
     """Append the row of a standalone activation."""
     x, y = writer.view(instruction.inputs[0]), writer.view(instruction.output)
-    columns = {**_bounds(writer, instruction), **_by_channel(x)}
-    writer.row(instruction.name, t.HALF_CLIP, columns, [(t.INPUT, x)], y)
+    columns = {
+        **_bounds(writer, instruction),
+        **_by_channel(x),
+        **_input(instruction),
+        **_output(instruction),
+    }
+    opcode = _opcode(instruction, t.HALF_CLIP)
+    writer.row(instruction.name, opcode, columns, [(t.INPUT, x)], y)
 
 
 def write_half_pad(writer: RowWriter, instruction: Instruction) -> None:
@@ -181,7 +196,7 @@ def write_half_dequantize(writer: RowWriter, instruction: Instruction) -> None:
     columns = {
         **_bounds(writer, instruction),
         **_by_channel(x),
-        t.RULE: _rule(instruction),
+        **_output(instruction),
         t.SCALE: _scale(writer, multiplier, shift),
     }
     writer.row(instruction.name, t.HALF_DEQUANTIZE, columns, [(t.INPUT, x)], y)
@@ -203,9 +218,31 @@ def write_half_quantize(writer: RowWriter, instruction: Instruction) -> None:
     writer.row(instruction.name, t.HALF_QUANTIZE, columns, [(t.INPUT, x)], y)
 
 
-def _rule(instruction: Instruction) -> int:
-    assert instruction.kernel.half is not None  # the kernel key proves it
-    return rule_flags(instruction.kernel.half)
+def _opcode(instruction: Instruction, opcode: int) -> int:
+    """Return the opcode of half precision, or what minifloats have in its place."""
+    return opcode if instruction.kernel.minifloat is None else MINIFLOAT_OPCODES[opcode]
+
+
+def _output(instruction: Instruction) -> dict[int, int]:
+    """Return the columns that say how results are rounded."""
+    if instruction.kernel.half is not None:
+        return {t.RULE: rule_flags(instruction.kernel.half)}
+    return code_columns(instruction)
+
+
+def _input(instruction: Instruction) -> dict[int, int]:
+    """Return the columns that say what codes stand for; halves stand for themselves."""
+    return {} if instruction.kernel.minifloat is None else input_columns(instruction)
+
+
+def _reals(instruction: Instruction) -> dict[str, NDArray[np.float32]]:
+    """Return weights, bias and limits, those there are, as numbers."""
+    if instruction.kernel.minifloat is not None:
+        return number_constants(instruction)
+    return {
+        name: constant.array.astype(np.float32)
+        for name, constant in instruction.constants.items()
+    }
 
 
 def _scale(writer: RowWriter, multiplier: NDArray[np.int_], shift: NDArray[np.int_]) -> int:
@@ -214,8 +251,9 @@ def _scale(writer: RowWriter, multiplier: NDArray[np.int_], shift: NDArray[np.in
 
 
 def _bounds(writer: RowWriter, instruction: Instruction) -> dict[int, int]:
+    reals = _reals(instruction)
     return {
-        column: writer.constants.add(instruction.constants[name].array, "float32")
+        column: writer.constants.add(reals[name], "float32")
         for column, name in ((t.LOW, "minimum"), (t.HIGH, "maximum"))
     }
 
@@ -251,6 +289,7 @@ def _widened(writer: RowWriter, instruction: Instruction, pads: tuple[int, ...])
         t.OUTPUT_WIDTH: sizes[2],
         t.PAD_TOP: top,
         t.PAD_LEFT: left,
+        **_input(instruction),
     }
-    writer.row(instruction.name, t.WIDEN, columns, [(t.INPUT, x)], wide)
+    writer.row(instruction.name, _opcode(instruction, t.WIDEN), columns, [(t.INPUT, x)], wide)
     return wide

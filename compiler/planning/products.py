@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,11 +15,14 @@ from intlower.compiler.planning.columns import (
     output_columns,
     scales,
 )
-from intlower.compiler.planning.rows import RowWriter, View
+from intlower.compiler.planning.rows import RowWriter, View, binary_offset
+from intlower.compiler.planning.winograd import transform_for, write_winograd
 from intlower.compiler.program import Instruction
 from intlower.kernels import table as t
 from intlower.kernels.packing import pack_dense, wrapped
+from intlower.kernels.packing_bytes import pack_bytes
 from intlower.kernels.signature import Requantize
+from intlower.kernels.simd_bytes import ROWS
 
 # Bytes of packed rows and accumulators worked on at a time: they should stay in the second-level cache.
 BLOCK_BYTES = 1 << 17
@@ -32,10 +37,8 @@ def write_products(writer: RowWriter, instruction: Instruction) -> None:
     """Append the row of a conv2d or gemm: DEPTHWISE where every channel has one filter of its own, else DENSE."""
     attributes = instruction.attributes
     x, y = writer.view(instruction.inputs[0]), writer.view(instruction.output)
-    weights = instruction.constants["weights"].array.astype(np.int64) - number(
-        attributes["weight_zero_point"]
-    )
-    if instruction.kernel.operator in ("gemm", "saturating_gemm"):
+    weights = _weights(instruction)
+    if weights.ndim == 2:
         weights = weights[:, :, None, None]
         groups = 1
         strides, pads, dilations = _NO_WINDOW
@@ -92,6 +95,14 @@ def write_products(writer: RowWriter, instruction: Instruction) -> None:
         taps = ordered.reshape(outputs, -1).T
         _depthwise(writer, instruction, columns, taps, sums_bias, x, y)
         return
+    transform = transform_for(columns, ordered, x.width, writer.isa)
+    if transform is not None:
+        write_winograd(writer, instruction.name, transform, columns, ordered, sums_bias, x, y)
+        return
+    if writer.isa.bytes_through_halves and _write_bytes(
+        writer, instruction, columns, ordered, sums_bias, x, y
+    ):
+        return
     packed = pack_dense(
         ordered.reshape(outputs, -1),
         groups=groups,
@@ -118,6 +129,77 @@ def write_products(writer: RowWriter, instruction: Instruction) -> None:
         t.PADDED_CHANNELS: packed.columns,
     }
     writer.row(instruction.name, t.DENSE, columns, [(t.INPUT, x)], y)
+
+
+def _write_bytes(
+    writer: RowWriter,
+    instruction: Instruction,
+    columns: dict[int, int],
+    ordered: NDArray[np.int64],
+    bias: NDArray[np.int32],
+    x: View,
+    y: View,
+) -> bool:
+    """Append the row of a product of bytes through 16-bit sums, and return True, where it pays.
+
+    Args:
+        writer: of the table.
+        instruction: of the product.
+        columns: of the row, so far.
+        ordered: [O, kh, kw, depth], zero point removed.
+        bias: [O].
+        x: input.
+        y: output.
+    """
+    isa, outputs, groups = writer.isa, len(ordered), columns[t.GROUPS]
+    if x.width > 1 or ordered.min() < -128 or ordered.max() > 127:
+        return False
+    offset, zero_point = binary_offset(instruction.kernel.activation), columns[t.ZERO_POINT]
+    low, high = (code + offset for code in writer.ranges[instruction.inputs[0]])
+    flat = ordered.reshape(outputs, -1)
+    pack = partial(
+        pack_bytes,
+        isa=isa,
+        low=min(low, zero_point),  # padding holds the zero point
+        high=max(high, zero_point),
+        zero_point=zero_point,
+    )
+    pairs = -(-flat.shape[1] // 2)  # multiplications of a panel of 16-bit pairs
+    if pack(flat[: min(isa.columns, outputs // groups)], groups=1).cost > pairs:
+        return False
+    packed = pack(flat, groups=groups)
+    if packed.cost > pairs * packed.places.size:
+        return False
+    folded = np.zeros((groups, packed.columns), np.int64)
+    folded[:, : outputs // groups] = wrapped(bias + packed.correction).reshape(groups, -1)
+    pixels = columns[t.OUTPUT_HEIGHT] * columns[t.OUTPUT_WIDTH]
+    block = min(MOST_BLOCK_ROWS, max(BLOCK_BYTES // (packed.words * 4), 1))
+    block = -(-min(block, pixels) // ROWS) * ROWS
+    columns[t.PANEL], columns[t.ACCUMULATORS] = writer.scratch(
+        block * packed.words * 4, block * isa.columns * 4
+    )
+    columns |= {
+        t.WEIGHTS: writer.constants.add(packed.data, "uint8"),
+        t.TABLE: writer.constants.add(packed.places, "int64"),
+        t.BIAS: writer.constants.add(folded, "int32"),
+        t.WORDS: packed.words,
+        t.OPERAND_BYTES: 1,
+        t.CENTER: packed.center,
+        t.PAD_VALUE: zero_point - packed.center,
+        t.BLOCK_ROWS: block,
+        t.PADDED_CHANNELS: packed.columns,
+    }
+    writer.row(instruction.name, t.DENSE_BYTES, columns, [(t.INPUT, x)], y)
+    return True
+
+
+def _weights(instruction: Instruction) -> NDArray[np.int64]:
+    """Return weight codes less their zero point, or less that of their output channel."""
+    codes = instruction.constants["weights"].array.astype(np.int64)
+    zero_points = instruction.constants.get("weight_zero_points")
+    if zero_points is None:
+        return codes - number(instruction.attributes["weight_zero_point"])
+    return np.asarray(codes - zero_points.array.reshape(-1, *(1,) * (codes.ndim - 1)))
 
 
 def _wide(

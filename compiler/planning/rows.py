@@ -24,6 +24,7 @@ from intlower.compiler.planning.layout import (
 )
 from intlower.compiler.program import IntegerProgram
 from intlower.kernels import table as t
+from intlower.kernels.interleave import PLANES
 from intlower.kernels.isa import Isa
 from intlower.kernels.signature import ElementType
 
@@ -104,11 +105,22 @@ class RowWriter:
     """Collects rows, buffers and constants while it goes through a program.
 
     Buffers get their place in the arena at the end, when all lifetimes are known.
+
+    Attributes:
+        program: whose instructions are written.
+        isa: whose kernels run them.
+        ranges: the least and the greatest code of each tensor, see `ranges`.
+        constants: what the rows refer to.
+        labels: of the rows.
+        scratch_bytes: of one thread.
     """
 
-    def __init__(self, program: IntegerProgram, isa: Isa) -> None:
+    def __init__(
+        self, program: IntegerProgram, isa: Isa, ranges: Mapping[str, tuple[int, int]]
+    ) -> None:
         self.program = program
         self.isa = isa
+        self.ranges = ranges
         self.constants = Constants()
         self.labels: list[str] = []
         self.scratch_bytes = 0
@@ -182,12 +194,28 @@ class RowWriter:
         self._prove_inside(label, source)
         self._prove_inside(label, target)
         columns = {t.VALUE: flip}
+        if self._is_image(loops, source, target):
+            columns |= {t.LENGTH: loops[0][0], t.INPUT_STRIDES: loops[1][1]}
+            self.row(label, t.INTERLEAVE, columns, [(t.INPUT, source)], target)
+            return
         for i, loop in enumerate((*((1, 0, 0),) * (t.LOOPS - len(loops)), *loops)):
             for base, number in zip(
                 (t.SIZES, t.INPUT_STRIDES, t.OUTPUT_STRIDES), loop, strict=True
             ):
                 columns[base + i] = number
         self.row(label, t.COPY, columns, [(t.INPUT, source)], target)
+
+    def _is_image(
+        self, loops: Sequence[tuple[int, int, int]], source: View, target: View
+    ) -> bool:
+        """Return whether a copy makes pixels of three planes of bytes, and there is a kernel for it."""
+        return (
+            self.isa.lanes > 1
+            and source.width == target.width == 1
+            and len(loops) == 2
+            and loops[0][1:] == (1, PLANES)
+            and (loops[1][0], loops[1][2]) == (PLANES, 1)
+        )
 
     def _prove_inside(self, label: str, view: View) -> None:
         reach = [

@@ -14,13 +14,13 @@ from intlower.compiler.planning.extended import EXTENDED_ROW_WRITERS
 from intlower.compiler.planning.fixed_point import write_mean_pool, write_softmax_fixed
 from intlower.compiler.planning.general import GENERAL_ROW_WRITERS
 from intlower.compiler.planning.half import (
-    write_half_add,
-    write_half_average_pool,
-    write_half_clip,
+    write_float_add,
+    write_float_average_pool,
+    write_float_clip,
+    write_float_products,
     write_half_dequantize,
     write_half_max_pool,
     write_half_pad,
-    write_half_products,
     write_half_quantize,
 )
 from intlower.compiler.planning.logarithmic import LOG_ROW_WRITERS
@@ -37,6 +37,8 @@ from intlower.compiler.program import Instruction
 ROW_WRITERS: dict[str, Callable[[RowWriter, Instruction], None]] = {
     "conv2d": write_products,
     "gemm": write_products,
+    "asymmetric_conv2d": write_products,
+    "asymmetric_gemm": write_products,
     "saturating_conv2d": write_products,
     "saturating_gemm": write_products,
     "add": write_add,
@@ -53,13 +55,18 @@ ROW_WRITERS: dict[str, Callable[[RowWriter, Instruction], None]] = {
     **EXTENDED_ROW_WRITERS,
     **GENERAL_ROW_WRITERS,
     **LOG_ROW_WRITERS,
-    "half_conv2d": write_half_products,
-    "half_gemm": write_half_products,
-    "half_add": write_half_add,
-    "half_average_pool": write_half_average_pool,
+    "half_conv2d": write_float_products,
+    "half_gemm": write_float_products,
+    "half_add": write_float_add,
+    "half_average_pool": write_float_average_pool,
     "half_max_pool": write_half_max_pool,
-    "half_clip": write_half_clip,
+    "half_clip": write_float_clip,
     "half_pad": write_half_pad,
     "half_dequantize": write_half_dequantize,
     "half_quantize": write_half_quantize,
+    "minifloat_conv2d": write_float_products,
+    "minifloat_gemm": write_float_products,
+    "minifloat_add": write_float_add,
+    "minifloat_average_pool": write_float_average_pool,
+    "minifloat_clip": write_float_clip,
 }

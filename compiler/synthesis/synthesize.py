@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -19,6 +17,7 @@ from numpy.typing import NDArray
 from intlower.compiler.errors import CalibrationError, InvalidGraph
 from intlower.compiler.graph import Graph
 from intlower.compiler.operators import known
+from intlower.compiler.synthesis.cores import cores, kept_threads
 from intlower.compiler.synthesis.images import (
     InputModel,
     initial_noise,
@@ -131,10 +130,10 @@ def synthesize(
         ) from None
     fixed = max(value.shape[0] or 1 for value in graph.inputs)
     count = math.ceil(count / fixed) * fixed
-    groups = math.ceil(count / GROUP)
-    sizes = [count // groups + (index < count % groups) for index in range(groups)]
+    sizes = group_sizes(count)
+    groups = len(sizes)
     level = expected_level(max(sizes))
-    workers = min(groups, _cores())
+    workers = min(groups, cores())
     allotted = (
         math.inf if budget_seconds is None else budget_seconds / math.ceil(groups / workers)
     )
@@ -160,7 +159,7 @@ def synthesize(
             report,
         )
 
-    with _kept_threads(), ThreadPoolExecutor(workers) as pool:
+    with kept_threads(), ThreadPoolExecutor(workers) as pool:
         try:
             results = list(pool.map(run, range(groups)))
         except BaseException:  # an interrupt too: the other groups shall not keep it waiting
@@ -182,6 +181,16 @@ def synthesize(
         seconds=time.monotonic() - begin,
         shortened=any(track.shortened for track in tracks),
     )
+
+
+def group_sizes(count: int) -> list[int]:
+    """Return how many inputs each group gets: as equal as can be, at most GROUP.
+
+    >>> group_sizes(40)
+    [14, 13, 13]
+    """
+    groups = math.ceil(count / GROUP)
+    return [count // groups + (index < count % groups) for index in range(groups)]
 
 
 def expected_level(count: int) -> float:
@@ -268,24 +277,6 @@ def _run_group(
 
 def _sizes(stage: Stage, name: str) -> tuple[int, ...]:
     return tuple(known(size) for size in stage.teacher.graph.values[name].shape[1:])
-
-
-@contextmanager
-def _kept_threads() -> Iterator[None]:
-    """Give torch its number of threads back."""
-    before = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _cores() -> int:
-    return (
-        len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1
-    )
 
 
 def _mean(values: list[float]) -> float:

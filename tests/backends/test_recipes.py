@@ -12,6 +12,7 @@ from intlower.compiler.errors import TargetError
 from intlower.compiler.passes.equalize import Equalize
 from intlower.compiler.passes.estimate_inputs import EstimateInputs
 from intlower.compiler.passes.fill_depthwise import FillDepthwise
+from intlower.compiler.passes.imagine_moments import ImagineMoments
 from intlower.compiler.passes.silence_channels import SilenceChannels
 from intlower.compiler.passes.standard import STANDARD_PASSES
 from intlower.compiler.recipe import WeightRounding
@@ -32,10 +33,17 @@ def test_none_only_cleans_up(target: UniformTarget) -> None:
 def test_default_equalizes_where_one_scale_serves_a_layer() -> None:
     always = (*STANDARD_PASSES, *CONVOLUTION_PASSES)
     shared = SNPE.recipe("default")
-    assert shared.passes == (*always, EstimateInputs(), SilenceChannels(), Equalize())
+    assert shared.passes == (
+        *always,
+        ImagineMoments(),
+        EstimateInputs(),
+        SilenceChannels(),
+        Equalize(),
+    )
     own = TENSORRT.recipe("default")
     assert own.passes == (
         *always,
+        ImagineMoments(),
         EstimateInputs(),
         SilenceChannels(),
         FillDepthwise(),

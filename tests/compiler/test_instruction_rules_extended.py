@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from small_programs import ORIGIN, grid, instruction
 from strategies import draw_codes, instructions
 from strategies_extended import EXTENDED_OPERATORS
+from strategies_general import GENERAL_OPERATORS
 
 from intlower.compiler.constant import Constant
 from intlower.compiler.errors import ArtifactError
@@ -52,7 +53,7 @@ def mutated(draw: Any, chosen: Instruction) -> Instruction:
     return replace(chosen, constants={**chosen.constants, name: Constant.of(wrong)})
 
 
-@pytest.mark.parametrize("operator", EXTENDED_OPERATORS)
+@pytest.mark.parametrize("operator", [*EXTENDED_OPERATORS, *GENERAL_OPERATORS])
 def test_a_wrong_number_is_refused_or_the_engines_agree_on_it(operator: str) -> None:
     @settings(
         deadline=None, max_examples=60, database=None, suppress_health_check=list(HealthCheck)

@@ -22,11 +22,12 @@ tried = settings(deadline=None, max_examples=40)
 @given(strategies.programs())
 def test_every_operand_lies_inside_its_arena(program: IntegerProgram) -> None:
     plan = make_plan(program, host_isa())
-    tensors = plan.table[plan.table[:, t.OPCODE] != t.COPY]
+    tensors = plan.table[~np.isin(plan.table[:, t.OPCODE], (t.COPY, t.INTERLEAVE))]
     for column in (t.INPUT, t.SECOND_INPUT, t.OUTPUT):
         assert (tensors[:, column] >= 0).all()
         assert (tensors[:, column] < max(plan.peak_bytes, 1)).all()
-    for column in (t.WEIGHTS, t.BIAS, t.SCALE, t.MULTIPLIER, t.SHIFT, t.TABLE, t.TAPS):
+    constants = (t.WEIGHTS, t.BIAS, t.SCALE, t.MULTIPLIER, t.SHIFT, t.TABLE, t.TAPS, t.NO_BIAS)
+    for column in constants:
         # These hold their one multiplier and shift in the row itself.
         single = column in (t.MULTIPLIER, t.SHIFT)
         inline = np.isin(plan.table[:, t.OPCODE], (t.NORMALIZE, t.LRN, t.DIVIDE, t.CONVERT))

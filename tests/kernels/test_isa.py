@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import llvmlite.binding as llvm
 import pytest
 from llvmlite import ir
 
 from intlower.kernels.isa import ISAS, Isa, available_isas, host_isa
-from intlower.kernels.vectors import WORD, sum_products
+from intlower.kernels.simd_bytes import paired_products, widened_sum
+from intlower.kernels.vectors import BYTE, INDEX, WORD, prefetch, sum_products
 
 MACHINES = {
     "avx512vnni": ("x86_64-unknown-linux-gnu", "+avx512f,+avx512bw,+avx512vl,+avx512vnni"),
@@ -15,8 +19,8 @@ MACHINES = {
 }
 
 
-def assembly_of(isa: Isa, fours: bool) -> str:
-    """Return what LLVM makes of one sum of products for the machine of an instruction set."""
+def assembly_of(isa: Isa, emit: Callable[..., Any]) -> list[str]:
+    """Return what LLVM makes of code of three vectors for the machine of an instruction set, line by line."""
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     triple, features = MACHINES[isa.name]
@@ -25,11 +29,11 @@ def assembly_of(isa: Isa, fours: bool) -> str:
     module.triple = triple
     function = ir.Function(module, ir.FunctionType(vector, [vector] * 3), "f")
     builder = ir.IRBuilder(function.append_basic_block())
-    builder.ret(sum_products(builder, isa, fours, *function.args))
+    builder.ret(emit(builder, isa, *function.args))
     machine = llvm.Target.from_triple(triple).create_target_machine(features=features, opt=3)
     parsed = llvm.parse_assembly(str(module))
     parsed.verify()
-    return str(machine.emit_assembly(parsed))
+    return str(machine.emit_assembly(parsed)).splitlines()
 
 
 @pytest.mark.parametrize(
@@ -46,11 +50,34 @@ def assembly_of(isa: Isa, fours: bool) -> str:
 def test_an_instruction_set_sums_products_with_its_own_instruction(
     name: str, fours: bool, instruction: str, register: str
 ) -> None:
-    lines = [
-        line for line in assembly_of(ISAS[name], fours).splitlines() if instruction in line
-    ]
+    assembly = assembly_of(
+        ISAS[name], lambda builder, isa, *vectors: sum_products(builder, isa, fours, *vectors)
+    )
+    lines = [line for line in assembly if instruction in line]
     assert len(lines) == 1
     assert register in lines[0]
+
+
+def test_bytes_are_summed_through_16_bits_with_two_instructions_and_an_addition() -> None:
+    def emit(builder: Any, isa: Isa, sums: Any, activations: Any, weights: Any) -> Any:
+        halves = paired_products(builder, isa, activations, weights)
+        return widened_sum(builder, isa, sums, halves)
+
+    isa = ISAS["avx2"]
+    assert isa.bytes_through_halves
+    assembly = assembly_of(isa, emit)
+    for instruction in ("vpmaddubsw", "vpmaddwd", "vpaddd"):
+        assert sum(instruction in line for line in assembly) == 1
+
+
+@pytest.mark.parametrize("name", sorted(MACHINES))
+def test_weights_are_fetched_ahead_without_a_fault(name: str) -> None:
+    def emit(builder: Any, isa: Isa, sums: Any, *others: Any) -> Any:
+        prefetch(builder, builder.inttoptr(INDEX(1 << 40), BYTE.as_pointer()))
+        return sums
+
+    assembly = assembly_of(ISAS[name], emit)
+    assert any("prefetch" in line or "prfm" in line for line in assembly)
 
 
 def test_the_portable_set_is_always_available() -> None:

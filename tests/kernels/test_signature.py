@@ -4,6 +4,7 @@ import pytest
 from half_programs import RULES
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from minifloat_programs import RULES as MINIFLOAT_RULES
 
 from intlower.kernels.signature import OPERATORS, ElementType, KernelKey, Requantize
 
@@ -18,7 +19,8 @@ def keys(draw: st.DrawFn) -> KernelKey:
         if element is not ElementType.FLOAT16 or schema.half or schema.moves_floats
     ]
     elements = st.sampled_from(admitted)
-    activation = draw(elements)
+    minifloat = draw(st.sampled_from(MINIFLOAT_RULES)) if schema.minifloat else None
+    activation = ElementType(f"s{minifloat.bits}") if minifloat else draw(elements)
     return KernelKey(
         operator=operator,
         activation=activation,
@@ -27,6 +29,7 @@ def keys(draw: st.DrawFn) -> KernelKey:
         output=draw(elements) if schema.requantized or schema.converts else activation,
         requantize=draw(st.sampled_from(list(Requantize))) if schema.requantized else None,
         half=draw(st.sampled_from(RULES)) if schema.half else None,
+        minifloat=minifloat,
         variant=draw(st.sampled_from(["", "portable", "avx2", "avx512vnni"])),
     )
 

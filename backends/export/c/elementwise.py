@@ -74,7 +74,7 @@ static void $name(const $x *x, $x *y, const int32_t *table, int32_t outer, int32
             for (k = 0; k < size; ++k) {
                 const int64_t exponential = table[(int32_t)greatest - line[k * stride]];
                 const int64_t code = il_divide_half_up(exponential * maximum, total);
-                result[k * stride] = ($x)il_clamp(code, 0, maximum);
+                result[k * stride] = ($x)il_clamp(code, 0, maximum < $most ? maximum : $most);
             }
         }
     }
@@ -162,7 +162,7 @@ def emit_softmax(writer: ModelWriter, instruction: Instruction) -> None:
     writer.call(
         Piece(
             name=name,
-            text=_SOFTMAX.substitute(name=name, x=c_type(element)),
+            text=_SOFTMAX.substitute(name=name, x=c_type(element), most=element.limits[1]),
             needs=(CLAMP, DIVIDE_HALF_UP),
         ),
         [

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from intlower.compiler.calibration.methods.sample import WeightedNumbers
+from intlower.compiler.calibration.methods.sample import Sample, WeightedNumbers
 from intlower.compiler.grids.uniform import round_real
 from intlower.kernels.numerics import Rounding
 
@@ -80,6 +83,32 @@ def most_frequent(positions: Sequence[int]) -> int:
     """
     counts = Counter(positions)
     return min(counts, key=lambda position: (-counts[position], position))
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPositions:
+    """The position of the least squared error of each batch.
+
+    Source: Xilinx/Vitis-AI nndct_shared/quantization and torchquantizer.py: activations take the mode over batches.
+
+    Attributes:
+        bits: of a code.
+        found: one for each batch seen.
+    """
+
+    bits: int
+    found: tuple[int, ...] = ()
+
+    def including(self, array: NDArray[Any]) -> BatchPositions:
+        """Return the positions with that of a batch more, of up to 65_536 of its numbers.
+
+        Args:
+            array: finite numbers, any shape.
+        """
+        numbers = Sample().including(array).numbers
+        return BatchPositions(
+            self.bits, (*self.found, min_mse_position(numbers, bits=self.bits))
+        )
 
 
 def non_overflow_position(minimum: float, maximum: float, bits: int = 8) -> int:

@@ -18,7 +18,11 @@ from intlower.compiler.calibration.methods.percentile import (
     magnitude_percentile,
     weighted_tails,
 )
-from intlower.compiler.calibration.methods.positions import min_mse_position
+from intlower.compiler.calibration.methods.positions import (
+    BatchPositions,
+    min_mse_position,
+    most_frequent,
+)
 from intlower.compiler.calibration.methods.sample import Sample, WeightedNumbers
 from intlower.compiler.calibration.methods.tf import Density, enhanced_range, tf_range
 
@@ -29,7 +33,8 @@ class Method(enum.Enum):
     MIN_MAX: the least and the greatest. PERCENTILE: all but 0.01 % at each end. PERCENTILE_ABS: all but the 0.01 % greatest
     magnitudes, as TensorRT's tools. MSE: the threshold with the least squared error. ENTROPY: TensorRT's, the threshold in
     the middle of a bin; ENTROPY_EDGE: at its edge, as TensorRT's tools. TF: min-max of at least 0.01, as SNPE; TF_ENHANCED:
-    SNPE's other. IFMR: Ascend's. DIFFS: Vitis-AI's, what the power-of-two grid with the least squared error covers.
+    SNPE's other. IFMR: Ascend's. DIFFS: Vitis-AI's, what the power-of-two grid with the least squared error covers, over all
+    samples; DIFFS_MODE: of each batch of samples by itself, the grid found most often.
     """
 
     MIN_MAX = "min-max"
@@ -42,10 +47,11 @@ class Method(enum.Enum):
     TF_ENHANCED = "tf-enhanced"
     IFMR = "ifmr"
     DIFFS = "diffs"
+    DIFFS_MODE = "diffs-mode"
 
 
 # What a rule looks at beside the extremes.
-Detail = Magnitudes | Density | Sample | WeightedNumbers | None
+Detail = Magnitudes | Density | Sample | BatchPositions | WeightedNumbers | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,8 +84,13 @@ class Summary:
         )
 
 
-def nothing_seen(method: Method) -> Summary:
-    """Return the empty summary for a rule; percentiles of samples need the extremes first, see `from_samples`."""
+def nothing_seen(method: Method, form: GridForm) -> Summary:
+    """Return the empty summary for a rule; percentiles of samples need the extremes first, see `from_samples`.
+
+    Args:
+        method: the rule.
+        form: of the grid that will lie over the range.
+    """
     detail: Detail = None
     match method:
         case Method.PERCENTILE_ABS | Method.MSE | Method.ENTROPY | Method.ENTROPY_EDGE:
@@ -88,6 +99,8 @@ def nothing_seen(method: Method) -> Summary:
             detail = Density()
         case Method.IFMR | Method.DIFFS:
             detail = Sample()
+        case Method.DIFFS_MODE:
+            detail = BatchPositions(form.bits)
         case Method.MIN_MAX | Method.TF | Method.PERCENTILE:
             pass
         case _:
@@ -120,10 +133,14 @@ def limits(method: Method, summary: Summary, form: GridForm) -> tuple[float, flo
             return ifmr_range(detail, min(low, 0.0), max(high, 0.0), form)
         case Method.IFMR, Sample():
             return ifmr_range(detail.numbers, *search_ends(detail), form)
-        case Method.DIFFS, WeightedNumbers():
-            return _covered(detail, low, high, form)
+        case Method.DIFFS | Method.DIFFS_MODE, WeightedNumbers():
+            position = min_mse_position(detail, bits=form.bits)
+            return _covered(position, low, high, form)
         case Method.DIFFS, Sample():
-            return _covered(detail.numbers, low, high, form)
+            position = min_mse_position(detail.numbers, bits=form.bits)
+            return _covered(position, low, high, form)
+        case Method.DIFFS_MODE, BatchPositions():
+            return _covered(most_frequent(detail.found), low, high, form)
         case _, Magnitudes():
             return _within_threshold(method, detail, low, high, form)
         case _:
@@ -148,9 +165,6 @@ def _within_threshold(
     return within(low, high, threshold) if threshold > 0 else (low, high)
 
 
-def _covered(
-    numbers: WeightedNumbers, low: float, high: float, form: GridForm
-) -> tuple[float, float]:
-    """Return what the grid of the least squared error covers: laying a power-of-two grid over it gives that one again."""
-    position = min_mse_position(numbers, bits=form.bits)
+def _covered(position: int, low: float, high: float, form: GridForm) -> tuple[float, float]:
+    """Return what the grid of a position covers: laying a power-of-two grid over it gives that one again."""
     return within(low, high, form.positive_steps * 2.0**-position)

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import networks
 import numpy as np
+import onnx
 import pytest
 from export_reading import weighted
 from google.protobuf import text_format
@@ -14,6 +17,7 @@ from intlower.backends.export.format import real_biases, real_weights
 from intlower.backends.export.registry import export_files
 from intlower.compiler.constant import Constant
 from intlower.compiler.errors import ExportError
+from intlower.compiler.pipeline import compile_model
 from intlower.compiler.program import IntegerProgram
 
 
@@ -76,3 +80,26 @@ def test_caffe_refuses_uneven_pads_and_other_limits() -> None:
     )
     with pytest.raises(ExportError, match="'conv' limits its output otherwise than by a ReLU"):
         export_files(program, "ristretto")
+
+
+def test_minifloats_are_written_in_the_published_layout(tmp_path: Path) -> None:
+    model = networks.classifier(seed=5)
+    onnx.save(model, tmp_path / "model.onnx")
+    name = "ristretto:precision=minifloat,ranges=published"
+    program = compile_model(tmp_path / "model.onnx", target=name)
+    files = export_files(program, "ristretto")
+    net = text_format.Parse(files["quantized.prototxt"].decode(), CAFFE["NetParameter"]())
+    written = [layer for layer in net.layer if layer.type.endswith("Ristretto")]
+    assert [layer.name for layer in written] == [i.name for i in weighted(program)]
+    for layer in written:
+        stored = layer.quantization_param
+        assert (stored.precision, stored.exp_bits, stored.mant_bits) == (1, 4, 3)
+    held = CAFFE["NetParameter"].FromString(files["weights.caffemodel"])
+    for layer, instruction in zip(held.layer, weighted(program), strict=True):
+        assert np.array_equal(
+            np.array(layer.blobs[0].data, np.float32), real_weights(instruction).reshape(-1)
+        )
+    own = compile_model(tmp_path / "model.onnx", target="ristretto:precision=minifloat")
+    with pytest.raises(ExportError, match="exponent bias") as caught:
+        export_files(own, "ristretto")
+    assert "ranges=published" in str(caught.value.hint)

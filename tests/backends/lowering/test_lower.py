@@ -25,6 +25,7 @@ from intlower.compiler.operators import (
     LRN,
     AnyOperator,
     Conv,
+    ConvTranspose,
     Flatten,
     Identity,
     MatMul,
@@ -153,7 +154,7 @@ def test_all_operators_that_a_target_lacks_are_listed() -> None:
         "y",
         {"w": np.ones((2, 2, 1, 1)), "m": np.ones((5, 3))},
     )
-    small = replace(SNPE.spec, operators=SNPE.spec.operators - {"Conv"})
+    small = replace(SNPE.spec, operators=SNPE.spec.operators - {"Conv", "LRN", "MatMul"})
     with pytest.raises(UnsupportedByTarget) as caught:
         lower(graph, small, dict.fromkeys("xabcy", LIMITS))
     assert str(caught.value) == (
@@ -163,7 +164,12 @@ def test_all_operators_that_a_target_lacks_are_listed() -> None:
 
 
 def test_an_operator_without_an_integer_form_is_refused_even_if_a_target_lists_it() -> None:
-    graph = graph_of({"x": (None, 4)}, [(MatMul(), "x m", "y")], "y", {"m": np.ones((4, 3))})
-    spec = replace(SNPE.spec, operators=SNPE.spec.operators | {"MatMul"})
-    with pytest.raises(UnsupportedByTarget, match="node_y: MatMul has no integer form"):
+    graph = graph_of(
+        {"x": (None, 4, 3, 3)},
+        [(ConvTranspose(), "x w", "y")],
+        "y",
+        {"w": np.ones((4, 3, 2, 2))},
+    )
+    spec = replace(SNPE.spec, operators=SNPE.spec.operators | {"ConvTranspose"})
+    with pytest.raises(UnsupportedByTarget, match="node_y: ConvTranspose has no integer form"):
         lower(graph, spec, {"x": LIMITS, "y": LIMITS}, NEAREST)

@@ -10,11 +10,11 @@ import pytest
 from graph_building import graph_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lowered_graphs import SNPE, instruction, lower
+from lowered_graphs import SNPE, instruction, lower, steps_from_float
 
-from intlower.backends.lowering.tables import codes_of
+from intlower.backends.lowering.host import HOST_SPEC
+from intlower.backends.lowering.tables import INTERPOLATION_ERROR, codes_of
 from intlower.backends.tensorrt import TARGET as TENSORRT
-from intlower.compiler.errors import UnsupportedByTarget
 from intlower.compiler.grids import UniformSpec
 from intlower.compiler.operators import Elementwise, Function, Mul, PRelu, Sub
 from intlower.compiler.spec import TargetSpec
@@ -94,11 +94,34 @@ def test_each_channel_has_its_own_slope(spec: TargetSpec) -> None:
     assert least[1] > 0.9
 
 
-@both
-def test_a_constant_that_varies_within_a_channel_is_refused(spec: TargetSpec) -> None:
-    graph = graph_of({"x": X}, [(Mul(), "x c", "y")], "y", {"c": np.arange(12.0).reshape(3, 4)})
-    with pytest.raises(UnsupportedByTarget, match=r"node_y.*differs within a channel"):
-        lower(graph, spec, {"x": (-1.0, 1.0), "y": (-1.0, 1.0)})
+def test_many_channels_of_16_bits_take_a_tensor_in_the_place_of_tables() -> None:
+    for channels, operator in ((4, "lookup_channels"), (40, "multiply")):
+        factors = np.linspace(0.5, 2, channels).reshape(-1, 1, 1)
+        graph = graph_of(
+            {"x": (None, channels, 2, 2)}, [(Mul(), "x c", "y")], "y", {"c": factors}
+        )
+        program = lower(graph, HOST_SPEC, {"x": (-1.0, 1.0), "y": (-2.0, 2.0)})
+        assert program.instructions[-1].kernel.operator == operator
+
+
+@pytest.mark.parametrize(
+    ("operator", "kernel"),
+    [
+        (Elementwise(function=Function.SIGMOID), "lookup_interpolated"),
+        (Elementwise(function=Function.GELU), "lookup_interpolated"),
+        (Elementwise(function=Function.SIGN), "lookup"),
+        (Elementwise(function=Function.RECIPROCAL), "lookup"),
+    ],
+    ids=str,
+)
+def test_16_bit_functions_are_interpolated_where_they_are_smooth(
+    operator: Elementwise, kernel: str
+) -> None:
+    graph = graph_of({"x": X}, [(operator, "x", "y")], "y")
+    program = lower(graph, HOST_SPEC, {"x": (-4.0, 4.0), "y": (-4.0, 4.0)})
+    assert program.instructions[0].kernel.operator == kernel
+    samples = {"x": np.random.default_rng(0).uniform(-4, 4, (50, *X[1:])).astype(np.float32)}
+    assert steps_from_float(program, graph, samples, "y").max() <= INTERPOLATION_ERROR + 1
 
 
 def test_a_negated_tensor_has_the_mirrored_grid() -> None:

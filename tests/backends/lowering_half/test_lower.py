@@ -10,7 +10,9 @@ from lowered_graphs import ORIGIN
 from intlower.backends.half import HALF_OPERATORS
 from intlower.backends.lowering_half import lower_half
 from intlower.backends.recipes_half import half_recipe
+from intlower.compiler.calibration import Range
 from intlower.compiler.errors import ScaleOutOfRange, UnsupportedByTarget
+from intlower.compiler.evaluate import evaluate
 from intlower.compiler.graph import Graph
 from intlower.compiler.operators import (
     Add,
@@ -124,10 +126,26 @@ def test_subnormal_weights_are_flushed() -> None:
     assert weight.view(np.uint16).item() == 0x8000
 
 
-def test_a_softmax_inside_is_refused() -> None:
+def on_host(graph: Graph) -> IntegerProgram:
+    ranges = {name: Range(-4.0, 4.0, "test") for name in graph.values}
+    return lower_half(graph, ranges, spec(), half_recipe("half", "none"), ORIGIN)
+
+
+def test_a_softmax_inside_runs_on_the_host_on_16_bits() -> None:
     graph = graph_of({"x": (None, 3)}, [(Softmax(axis=1), "x", "s"), (Relu(), "s", "y")], "y")
-    with pytest.raises(UnsupportedByTarget, match="only at the end"):
-        lower(graph)
+    program = on_host(graph)
+    assert [(i.kernel.operator, i.host) for i in program.instructions] == [
+        ("half_quantize", True),
+        ("softmax", True),
+        ("convert", True),
+        ("half_dequantize", True),
+        ("half_clip", False),
+    ]
+    x = GENERATOR.uniform(-4, 4, (9, 3)).astype(np.float16)
+    found = run_reference(program, {"x": x})["y"]
+    np.testing.assert_allclose(
+        found, evaluate(graph, {"x": x.astype(np.float32)})["y"], atol=2e-3
+    )
 
 
 @pytest.mark.parametrize(
@@ -144,7 +162,10 @@ def test_nothing_crosses_the_batch(operator: Reshape, shape: tuple[int, ...]) ->
         lower(graph_of({"x": shape}, [(operator, "x", "y")], "y"))
 
 
-def test_a_sum_with_a_constant_is_refused() -> None:
+def test_a_sum_with_a_constant_runs_on_the_host() -> None:
     graph = graph_of({"x": (None, 3)}, [(Add(), "x c", "y")], "y", {"c": [1.0, 2, 3]})
-    with pytest.raises(UnsupportedByTarget, match="constant"):
-        lower(graph)
+    program = on_host(graph)
+    assert all(instruction.host for instruction in program.instructions)
+    found = run_reference(program, {"x": np.zeros((1, 3), np.float16)})["y"]
+    reals = program.tensors["y"].grid.dequantize(found)
+    np.testing.assert_allclose(reals, [[1.0, 2.0, 3.0]], atol=2e-4)

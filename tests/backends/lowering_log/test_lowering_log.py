@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+from fractions import Fraction
 from pathlib import Path
 
 import networks
@@ -13,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intlower.backends.lowering_log.drift import mean_error
-from intlower.backends.lowering_log.rounding import round_log_weights
-from intlower.backends.lowering_log.weighted import bias_code, choose_weight_grid
+from intlower.backends.lowering_log.rounding import round_to_levels
+from intlower.backends.lowering_log.weighted import bias_code, choose_weight_grid, narrowed
 from intlower.compiler.discovery import load_target
 from intlower.compiler.errors import CalibrationWarning, TargetError
 from intlower.compiler.graph import Moments
@@ -63,7 +64,7 @@ def test_cancelling_moves_no_code_past_its_weights_other_side(
     weights = np.random.default_rng(seed).normal(size=shape)
     grid = LogGrid.reaching(8, float(np.abs(weights).max()))
     nearest, turned = (
-        grid.dequantize(round_log_weights(weights, grid, rounding)).astype(np.float64) - weights
+        grid.dequantize(round_to_levels(weights, grid, rounding)).astype(np.float64) - weights
         for rounding in (WeightRounding.NEAREST, WeightRounding.SQUANT)
     )
     changed = nearest != turned
@@ -130,3 +131,48 @@ def test_the_contract_says_its_bits(bits: int) -> None:
 def test_steps_without_a_form_here_are_refused(step: str) -> None:
     with pytest.raises(TargetError, match=step):
         load_target("nnie").recipe("default", added=[step])
+
+
+def rounded_quotient(bias: int, shift: int) -> int:
+    magnitude = int(
+        Fraction(abs(bias), 1 << shift) + Fraction(1, 2)
+    )  # positive: int() is floor
+    return -magnitude if bias < 0 else magnitude
+
+
+@given(st.lists(st.integers(-(1 << 59), 1 << 59), min_size=1), st.integers(2, 59))
+def test_narrow_biases_are_the_nearest_multiples_that_fit(biases: list[int], bits: int) -> None:
+    limit = 1 << (bits - 1)
+    shift = next(
+        g for g in range(61) if all(-limit <= rounded_quotient(b, g) < limit for b in biases)
+    )
+    assert narrowed(biases, bits) == [rounded_quotient(b, shift) << shift for b in biases]
+
+
+@pytest.mark.parametrize("bits", ["8", "16"])
+def test_biases_of_24_bits_change_biases_alone(bits: str, tmp_path: Path) -> None:
+    model = networks.residual_block(seed=3)
+    onnx.save(model, tmp_path / "model.onnx")
+    samples = networks.random_inputs(model, batch=4)
+    programs = [
+        compile_model(
+            tmp_path / "model.onnx", target=f"nnie:bits={bits},bias={bias}", samples=samples
+        )
+        for bias in ("wide", "24")
+    ]
+    assert programs[1].target.endswith("bias=24")
+    widths = []
+    for wide, narrow in zip(*(program.instructions for program in programs), strict=True):
+        assert wide.kernel == narrow.kernel
+        for name, constant in wide.constants.items():
+            if not name.startswith("bias"):
+                assert constant == narrow.constants[name]
+        if "bias_low" in narrow.constants:
+            low, high = (
+                narrow.constants[f"bias_{part}"].array.tolist() for part in ("low", "high")
+            )
+            codes = [(upper << 30) + lower for upper, lower in zip(high, low, strict=True)]
+            shift = min(((c & -c).bit_length() - 1 for c in codes if c), default=0)
+            widths.append(max((abs(c) >> shift).bit_length() for c in codes))
+    assert widths
+    assert max(widths) <= 24

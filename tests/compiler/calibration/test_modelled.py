@@ -53,7 +53,7 @@ def test_a_rule_without_data_agrees_with_the_rule_on_data(
     mixture: LimitedNormals, method: Method, symmetric: bool
 ) -> None:
     form = GridForm(symmetric=symmetric)
-    expected = limits(method, nothing_seen(method).including(drawn(mixture)), form)
+    expected = limits(method, nothing_seen(method, form).including(drawn(mixture)), form)
     found = limits(method, modelled_summary(mixture, method), form)
     # Thresholds of the tail of a sample vary by some percent; its extremes, a low end kept whole, by more:
     # 5 deviations against the 4.2 that 100 000 numbers reach.

@@ -26,6 +26,7 @@ REFUSED: tuple[tuple[str, str, str], ...] = (
     (
         r"(add|sub|mul|div|max|min)_u?int\d+(_trunc)?|clip_default_int8_.*|maxpool_2d_uint8"
         r"|(edge|reflect|wrap)_pad|reduce_(max|min)_bool_inputs|reduce_max_empty_set_bool"
+        r"|where_long_example"
         r"|pow_types_u?int\d+_.*",
         "not float32",
         "tensors of integers or truth values: the graph is float32",
@@ -98,14 +99,15 @@ def _dense(arrays: Any) -> bool:
 
 
 def _with_constants(model: onnx.ModelProto, inputs: dict[str, NDArray[Any]]) -> onnx.ModelProto:
-    """Return the model with all inputs but the first as initializers: parameters, shapes, axes."""
+    """Return the model with all inputs but one as initializers: parameters, shapes, axes, a condition."""
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
-    for info in model.graph.input[1:]:
-        changed.graph.initializer.append(
-            numpy_helper.from_array(np.asarray(inputs[info.name]), info.name)
-        )
-    del changed.graph.input[1:]
+    kept = 1 if model.graph.node[0].op_type == "Where" else 0
+    for position, info in reversed(list(enumerate(model.graph.input))):
+        if position != kept:
+            array = np.asarray(inputs[info.name])
+            changed.graph.initializer.append(numpy_helper.from_array(array, info.name))
+            del changed.graph.input[position]
     return changed
 
 

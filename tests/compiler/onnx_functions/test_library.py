@@ -10,6 +10,7 @@ import pytest
 from half_programs import RULES
 from hypothesis import given, settings
 from log_programs import LOG_OPERATORS
+from minifloat_programs import RULES as MINIFLOAT_RULES
 from onnx import TensorProto, inliner, shape_inference
 from strategies import INTEGER_OPERATORS, instructions
 
@@ -65,6 +66,19 @@ def half_kernels(operator: str) -> Iterator[KernelKey]:
         )
 
 
+def minifloat_kernels(operator: str) -> Iterator[KernelKey]:
+    """A minifloat operator in every layout."""
+    for rule in MINIFLOAT_RULES:
+        element = ElementType.INT8 if rule.bits == 8 else ElementType.INT16
+        yield KernelKey(
+            operator=operator,
+            activation=element,
+            weight=element if OPERATORS[operator].weighted else None,
+            output=element,
+            minifloat=rule,
+        )
+
+
 def kernels() -> Iterator[KernelKey]:
     """Every kernel on 8- and 16-bit codes."""
     for operator, schema in OPERATORS.items():
@@ -73,6 +87,9 @@ def kernels() -> Iterator[KernelKey]:
             continue
         if schema.half:
             yield from half_kernels(operator)
+            continue
+        if schema.minifloat:
+            yield from minifloat_kernels(operator)
             continue
         weights = NARROW if schema.weighted else [None]
         rules: list[Requantize | None] = list(Requantize) if schema.requantized else [None]

@@ -58,15 +58,29 @@ def test_synthetic_inputs_serve_gptq(model: Path) -> None:
     assert "synthetic" in program.origin.calibration
 
 
-def test_without_statistics_compilation_falls_back_with_a_warning(
+def test_without_statistics_generated_inputs_serve(without_statistics: Path) -> None:
+    for added in ((), ("gptq",)):
+        with pytest.warns(CalibrationWarning, match="rests on .* generated inputs"):
+            program = compile_model(
+                without_statistics, target="snpe", synthesize=4, added=added
+            )
+        assert "generated inputs" in program.origin.calibration
+
+
+def test_without_them_too_compilation_falls_back_with_a_warning(
     without_statistics: Path,
 ) -> None:
+    removed = ("imagine_moments",)
     with pytest.warns(CalibrationWarning) as raised:
-        program = compile_model(without_statistics, target="snpe", synthesize=4)
+        program = compile_model(
+            without_statistics, target="snpe", synthesize=4, removed=removed
+        )
     assert "cannot be synthesized" in str(raised[0].message)
     assert "random noise" in program.origin.calibration
     with pytest.raises(CalibrationError, match="cannot be synthesized"):
-        compile_model(without_statistics, target="snpe", synthesize=4, added=("gptq",))
+        compile_model(
+            without_statistics, target="snpe", synthesize=4, added=("gptq",), removed=removed
+        )
 
 
 def test_the_synthetic_recipe_is_the_default_with_what_inputs_allow(model: Path) -> None:
@@ -152,3 +166,20 @@ def test_the_command_synthesizes_within_its_budget(
     run = CliRunner().invoke(main, ["compile", str(model), *options])
     assert run.exit_code == 0
     assert "4 synthetic inputs" in run.output
+
+
+def test_an_operator_without_derivative_falls_back_to_moments_with_a_warning(
+    tmp_path: Path,
+) -> None:
+    builder = networks.NetworkBuilder()
+    value = builder.conv(builder.node("Round", "input"), 3, 4, 3, bias=False)
+    value = builder.relu(builder.batch_norm(value, 4))
+    onnx.save(builder.model({"input": ["N", 3, 8, 8]}, value), tmp_path / "steps.onnx")
+    with pytest.warns(CalibrationWarning, match="no derivative reaches them through Round"):
+        program = compile_model(
+            tmp_path / "steps.onnx",
+            target="tensorrt",
+            synthesize=4,
+            input_ranges={"input": (-4.0, 4.0)},
+        )
+    assert "synthetic" not in program.origin.calibration

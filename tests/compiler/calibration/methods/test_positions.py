@@ -110,10 +110,45 @@ def test_a_grid_over_the_range_of_diffs_has_the_position_of_diffs(
     seed: int, scale: int, bits: int
 ) -> None:
     numbers = np.random.default_rng(seed).laplace(0.3, 1.0, 500) * 2.0**scale
-    summary = nothing_seen(Method.DIFFS).including(numbers)
-    low, high = limits(Method.DIFFS, summary, GridForm(bits=bits))
+    form = GridForm(bits=bits)
+    low, high = limits(Method.DIFFS, nothing_seen(Method.DIFFS, form).including(numbers), form)
     spec = UniformSpec(
         bits=bits, signed=True, symmetric=True, rounding=Rounding.HALF_UP, power_of_two=True
     )
     position = min_mse_position(WeightedNumbers.equal(numbers), bits=bits)
     assert spec.grid(low, high) == spec.at_position(position)
+
+
+@given(
+    seed=st.integers(0, 1 << 20),
+    scales=st.lists(st.integers(-3, 3), min_size=1, max_size=9),
+    bits=st.sampled_from([8, 16]),
+)
+def test_the_mode_is_the_position_of_most_batches(
+    seed: int, scales: list[int], bits: int
+) -> None:
+    generator, form = np.random.default_rng(seed), GridForm(bits=bits)
+    batches = [generator.laplace(0.3, 1.0, 200) * 2.0**scale for scale in scales]
+    summary = nothing_seen(Method.DIFFS_MODE, form)
+    for batch in batches:
+        summary = summary.including(batch)
+    found = [min_mse_position(WeightedNumbers.equal(batch), bits=bits) for batch in batches]
+    most = max(found.count(position) for position in found)
+    expected = min(position for position in found if found.count(position) == most)
+    low, high = limits(Method.DIFFS_MODE, summary, form)
+    spec = UniformSpec(
+        bits=bits, signed=True, symmetric=True, rounding=Rounding.HALF_UP, power_of_two=True
+    )
+    assert spec.grid(low, high) == spec.at_position(expected)
+
+
+def test_a_batch_that_is_unlike_the_others_moves_diffs_but_not_their_mode() -> None:
+    ordinary, outlier = np.linspace(-1, 1, 1000), np.linspace(-64, 64, 1000)
+    form, highs = GridForm(), {}
+    for method in (Method.DIFFS, Method.DIFFS_MODE):
+        summary = nothing_seen(method, form)
+        for batch in (ordinary, outlier, ordinary):
+            summary = summary.including(batch)
+        highs[method] = limits(method, summary, form)[1]
+    assert highs[Method.DIFFS] > 32
+    assert highs[Method.DIFFS_MODE] == 127 / 128

@@ -1,4 +1,8 @@
-"""Convolutions and matrix products in an accumulator that saturates at every product: output channels in lanes."""
+"""Convolutions and matrix products by plain loops over taps: sums of 64 bits, or of 32 that saturate at every product.
+
+The types of the arrays say which: what is done in 64 bits is done on int64 sums and int32 weights, what saturates on int32
+sums and int16 weights. Output channels lie in lanes.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +54,8 @@ Array = Any
 
 
 @part
-def saturate_tap(
+def accumulate_tap(
+    saturating: Any,
     row: Array,
     inputs: Array,
     accumulators: Array,
@@ -60,51 +65,56 @@ def saturate_tap(
     tap: Any,
     outputs_each: Any,
 ) -> None:
-    """Add the products of one input pixel with the weights of one tap, channel after channel, equation (19).
+    """Add the products of one input pixel with the weights of one tap, channel after channel; equation (19) if it saturates.
 
     Args:
+        saturating: whether sums are limited to VALUE after each product.
         row: the instruction.
         inputs: the arena as input codes.
-        accumulators: int32.
-        weights: int16.
+        accumulators: int64, or int32.
+        weights: int32, or int16.
         source: index of the pixel's first code.
         start: index of the first accumulator.
         tap: index of the tap's first weight.
         outputs_each: output channels of one group.
     """
-    depth, zero_point = row[DEPTH], np.int32(row[ZERO_POINT])
-    greatest = np.int32(row[VALUE])
-    least = np.int32(-greatest - np.int32(1))
+    number = accumulators.dtype.type
+    depth, zero_point, greatest = row[DEPTH], number(row[ZERO_POINT]), number(row[VALUE])
+    least = number(-greatest - number(1))
     a, w, s = np.uint64(start), np.uint64(tap), np.uint64(source)
     if depth == 1 and outputs_each == 1:  # depthwise: channels side by side
         for c in range(row[CHANNELS]):
             i = np.uint64(c)
-            value = np.int32(inputs[s + i]) - zero_point
-            total = np.int32(accumulators[a + i] + np.int32(value * np.int32(weights[w + i])))
-            accumulators[a + i] = clamp_integer(total, least, greatest)
+            value = number(number(inputs[s + i]) - zero_point)
+            total = number(accumulators[a + i] + number(value * number(weights[w + i])))
+            if saturating:
+                total = clamp_integer(total, least, greatest)
+            accumulators[a + i] = total
         return
     n = np.uint64(outputs_each)
     for _group in range(row[GROUPS]):
         for _c in range(depth):
-            value = np.int32(inputs[s]) - zero_point
+            value = number(number(inputs[s]) - zero_point)
             for o in range(outputs_each):
                 i = np.uint64(o)
-                total = np.int32(
-                    accumulators[a + i] + np.int32(value * np.int32(weights[w + i]))
-                )
-                accumulators[a + i] = clamp_integer(total, least, greatest)
+                total = number(accumulators[a + i] + number(value * number(weights[w + i])))
+                if saturating:
+                    total = clamp_integer(total, least, greatest)
+                accumulators[a + i] = total
             s += np.uint64(1)
             w += n
         a += n
 
 
 @part
-def saturating_product(
+def plain_product(
+    saturating: Any,
     row: Array,
     inputs: Array,
     outputs: Array,
     accumulators: Array,
     weights: Array,
+    biases: Array,
     integers: Array,
     floats: Array,
     scratch: Any,
@@ -114,11 +124,13 @@ def saturating_product(
     """Run one convolution or matrix product, output pixel by output pixel.
 
     Args:
-        row: the instruction; its weights are int16 [kh][kw][groups][depth][outputs of a group].
+        saturating: see `accumulate_tap`.
+        row: the instruction; its weights are [kh][kw][groups][depth][outputs of a group].
         inputs: the arena as input codes.
         outputs: the arena as output codes.
-        accumulators: the arena as int32.
-        weights: the constants as int16.
+        accumulators: the arena as int64, or as int32.
+        weights: the constants as int32, or as int16.
+        biases: the constants as the accumulators are.
         integers: the constants as int32.
         floats: the constants as float32.
         scratch: byte offset of this thread's scratch.
@@ -128,23 +140,31 @@ def saturating_product(
     channels, outputs_all = row[CHANNELS], row[OUTPUT_CHANNELS]
     outputs_each = outputs_all // row[GROUPS]
     source, target = row[INPUT] // row[INPUT_BYTES], row[OUTPUT] // row[OUTPUT_BYTES]
-    start = (scratch + row[ACCUMULATORS]) // 4
-    a, b = np.uint64(start), np.uint64(row[BIAS] // 4)
+    start = (scratch + row[ACCUMULATORS]) // accumulators.itemsize
+    a, b = np.uint64(start), np.uint64(row[BIAS] // biases.itemsize)
     tap_size = row[DEPTH] * outputs_all
     first, last = share(row[OUTPUT_HEIGHT] * row[OUTPUT_WIDTH], thread, threads)
     for pixel in range(first, last):
         y = pixel // row[OUTPUT_WIDTH] * row[STRIDE_Y] - row[PAD_TOP]
         x = pixel % row[OUTPUT_WIDTH] * row[STRIDE_X] - row[PAD_LEFT]
         for o in range(outputs_all):
-            accumulators[a + np.uint64(o)] = integers[b + np.uint64(o)]
-        tap = row[WEIGHTS] // 2
+            accumulators[a + np.uint64(o)] = biases[b + np.uint64(o)]
+        tap = row[WEIGHTS] // weights.itemsize
         for v in range(row[KERNEL_HEIGHT]):
             for u in range(row[KERNEL_WIDTH]):
                 vertical, horizontal = y + v * row[DILATION_Y], x + u * row[DILATION_X]
                 if 0 <= vertical < row[HEIGHT] and 0 <= horizontal < row[WIDTH]:
                     at = source + (vertical * row[WIDTH] + horizontal) * channels
-                    saturate_tap(
-                        row, inputs, accumulators, weights, at, start, tap, outputs_each
+                    accumulate_tap(
+                        saturating,
+                        row,
+                        inputs,
+                        accumulators,
+                        weights,
+                        at,
+                        start,
+                        tap,
+                        outputs_each,
                     )
                 tap += tap_size
         requantize_channels(
