@@ -1,0 +1,218 @@
+"""One network of the zoo, measured in a process of its own.
+
+    python -m benchmarks.zoo.measure NAME FOLDER TARGET...
+
+FOLDER/NAME.json has what is known so far: it is written after each step, so that nothing is lost when a limit ends the
+process, and it names the step under way, so that the parent knows which one that was.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from benchmarks.zoo.catalogue import catalogue
+from benchmarks.zoo.model import SAMPLES, ZooModel, images
+from intlower.compiler.crosscheck import random_inputs, verify
+from intlower.compiler.divergence import sqnr_db
+from intlower.compiler.errors import CalibrationWarning
+from intlower.compiler.evaluate import evaluate
+from intlower.compiler.files import write_atomically
+from intlower.compiler.graph import Graph
+from intlower.compiler.importer import import_model
+from intlower.compiler.passes.base import run_passes
+from intlower.compiler.passes.standard import STANDARD_PASSES
+from intlower.compiler.pipeline import compile_model
+from intlower.compiler.simulator import simulate
+from intlower.failures import describe
+
+MEMORY_BYTES = 4 << 30
+
+# Of the largest number of an output: a hundred layers in float32, summed in different orders.
+FLOAT_TOLERANCE = 1e-4
+
+# Samples of random codes whose every tensor is compared with onnxruntime and the oracle.
+VERIFIED = 2
+
+Arrays = Mapping[str, NDArray[Any]]
+Document = dict[str, Any]
+
+
+def record_path(folder: Path, name: str) -> Path:
+    """Return where the results of a network are kept."""
+    return folder / f"{name}.json"
+
+
+def read_record(folder: Path, name: str) -> Document:
+    """Return what is known of a network; empty where nothing is."""
+    path = record_path(folder, name)
+    document: Document = json.loads(path.read_text()) if path.exists() else {}
+    return document
+
+
+def write_record(folder: Path, name: str, record: Document) -> None:
+    """Keep what is known of a network."""
+    text = json.dumps(record, indent=1)
+    write_atomically(record_path(folder, name), text.encode())
+
+
+def measure(entry: ZooModel, folder: Path, targets: tuple[str, ...]) -> None:
+    """Fill a network's record: import, comparison in float, and every target that is not in it yet."""
+    record = read_record(folder, entry.name)
+    record.setdefault("targets", {})
+
+    def starts(step: str) -> None:
+        record["step"] = step
+        write_record(folder, entry.name, record)
+
+    path = folder / f"{entry.name}.onnx"
+    starts("export")
+    if not path.exists():
+        write_atomically(path, entry.make().SerializeToString())
+    model = onnx.load(path)
+    record |= {"version": entry.version, "nodes": len(model.graph.node)}
+    norms = any(node.op_type == "BatchNormalization" for node in model.graph.node)
+    record["calibration"] = "moments" if norms else "samples"
+    starts("import")
+    try:
+        graph = import_model(model, shapes=entry.shapes)
+    except Exception as error:  # recorded, whatever it is
+        record["imported"] = reason(error)
+        starts("")
+        return
+    inputs = {
+        value.name: images(value.shape[1:], SAMPLES, 2, entry.image)  # type: ignore[arg-type]
+        for value in graph.inputs
+    }
+    starts("float")
+    expected = float_outputs(model, graph, inputs)
+    if "float_error" not in record:
+        simplified = run_passes(graph, STANDARD_PASSES)
+        record["float_nodes"] = len(simplified.nodes)
+        record["float_error"] = max(
+            float_error(evaluated(one, inputs), expected) for one in (graph, simplified)
+        )
+    record["imported"] = True
+    for target in targets:
+        if target not in record["targets"]:
+            starts(target)
+            samples = None if norms else {k: images(v.shape[1:], SAMPLES, 3, entry.image) for k, v in inputs.items()}
+            record["targets"][target] = on_target(path, entry, target, inputs, expected, samples)
+    starts("")
+
+
+def on_target(
+    path: Path,
+    entry: ZooModel,
+    target: str,
+    inputs: Arrays,
+    expected: Arrays,
+    samples: Arrays | None,
+) -> Document:
+    """Return what a target makes of a network: figures, or the reason why there are none."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", CalibrationWarning)
+        start = time.perf_counter()
+        try:
+            program = compile_model(path, target=target, shapes=entry.shapes, samples=samples)
+        except Exception as error:  # recorded, whatever it is
+            return {"reason": reason(error), "seconds": time.perf_counter() - start}
+        seconds = time.perf_counter() - start
+    result: Document = {
+        "seconds": seconds,
+        "instructions": len(program.instructions),
+        "host": len(program.host),
+        "warnings": [str(one.message) for one in caught if one.category is CalibrationWarning],
+    }
+    try:
+        actual = batched(lambda batch: simulate(program, batch), inputs, fixed_batch(program.tensors[program.inputs[0]].shape))
+        result["sqnr"] = least_sqnr(actual, expected)
+        found = verify(program, random_inputs(program, VERIFIED))
+        result |= {
+            "compared": min(one.compared for one in found.values()),
+            "mismatches": {name: one.mismatches for name, one in found.items()},
+        }
+    except Exception as error:  # recorded, whatever it is
+        result["failure"] = reason(error)
+    return result
+
+
+def fixed_batch(shape: tuple[int | None, ...]) -> int:
+    """Return the batch that a shape fixes, else one that holds all samples."""
+    return shape[0] or SAMPLES
+
+
+def batched(run: Any, inputs: Arrays, batch: int) -> Arrays:
+    """Return the outputs of all samples, run `batch` at a time."""
+    pieces = [
+        run({name: array[i : i + batch] for name, array in inputs.items()})
+        for i in range(0, SAMPLES, batch)
+    ]
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def float_outputs(model: onnx.ModelProto, graph: Graph, inputs: Arrays) -> Arrays:
+    """Return what onnxruntime computes from the model as published."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    names = [output.name for output in session.get_outputs()]
+    return batched(
+        lambda batch: dict(zip(names, session.run(names, batch), strict=True)),
+        inputs,
+        fixed_batch(graph.inputs[0].shape),
+    )
+
+
+def evaluated(graph: Graph, inputs: Arrays) -> Arrays:
+    """Return what the float evaluator computes from a graph."""
+    return batched(lambda batch: evaluate(graph, batch), inputs, fixed_batch(graph.inputs[0].shape))
+
+
+def float_error(actual: Arrays, expected: Arrays) -> float:
+    """Return the greatest difference of any output, relative to the largest number of that output."""
+    return max(
+        float(np.abs(actual[name] - array).max() / max(float(np.abs(array).max()), 1e-30))
+        for name, array in expected.items()
+    )
+
+
+def least_sqnr(actual: Arrays, expected: Arrays) -> float | None:
+    """Return the signal to noise ratio of the worst output, in decibels; None where all are equal."""
+    ratios = [
+        sqnr_db(array.reshape(len(array), -1), actual[name].reshape(len(array), -1))
+        for name, array in expected.items()
+    ]
+    return min((ratio for ratio in ratios if ratio is not None), default=None)
+
+
+def reason(error: Exception) -> str:
+    """Return an exception as one line."""
+    failure = describe(error)
+    return f"{failure.type}: {failure.message}"
+
+
+def main() -> None:
+    """Measure one network under a limit of memory."""
+    name, folder, *targets = sys.argv[1:]
+    # Of data, not of addresses: torch and Numba map much that they never touch.
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    entry = next(entry for entry in catalogue() if entry.name == name)
+    measure(entry, Path(folder), tuple(targets))
+
+
+if __name__ == "__main__":
+    main()
