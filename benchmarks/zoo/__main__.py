@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from benchmarks.zoo.catalogue import catalogue
-from benchmarks.zoo.measure import read_record, record_path
+from benchmarks.zoo.measure import read_record, record_path, write_record
 from benchmarks.zoo.page import page, succeeded
 from benchmarks.zoo.run import ROOT, ZooJob, measure_bounded
 from intlower.compiler.files import write_atomically
@@ -22,7 +22,9 @@ def arguments() -> argparse.Namespace:
     """Return the command line's arguments."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.zoo", description=__doc__)
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the page there")
-    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "zoo", help="of results")
+    parser.add_argument(
+        "--folder", type=Path, default=ROOT / "build" / "zoo", help="of results"
+    )
     parser.add_argument("--targets", default=",".join(TARGETS), help="separated by commas")
     parser.add_argument("--only", default="", help="names that hold this regular expression")
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
@@ -51,9 +53,8 @@ def forget(folder: Path, name: str, targets: tuple[str, ...], failed_only: bool)
         return
     if not failed_only:
         record.pop("float_error", None)
-    from benchmarks.zoo.measure import write_record
-
-    record.pop("imported", None)
+    for key in ("imported", "exported"):
+        record.pop(key, None)
     write_record(folder, name, record | {"targets": kept})
 
 
@@ -72,6 +73,7 @@ def main() -> None:
             entry.name
             for entry in installed
             if (record := read_record(options.folder, entry.name)).get("imported", True) is True
+            and "exported" not in record
             and set(targets) - set(record.get("targets", {}))
         ]
         jobs = [

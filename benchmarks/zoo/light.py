@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
-from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from onnx.backend import test as backend_test
 
@@ -18,7 +16,7 @@ NAMES = (
     *("bvlc_alexnet", "densenet121", "inception_v1", "inception_v2", "resnet50"),
     *("shufflenet", "squeezenet", "vgg19", "zfnet512"),
 )
-_STATISTICS_BATCHES = 4  # of one image: the files have a fixed batch
+_STATISTICS_BATCH = 4
 
 
 def light_model(name: str) -> onnx.ModelProto:
@@ -35,38 +33,52 @@ def light_model(name: str) -> onnx.ModelProto:
 
 
 def _with_drawn_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a model whose constant fills are replaced by random weights; changed in place."""
+    """Return a model with random weights in the place of constant fills; changed in place.
+
+    Small parameters are in the files as they were trained, for weights that are not there: they are drawn too.
+    """
     random = np.random.default_rng(0)
-    shapes = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    positions = {"BatchNormalization": (2,), "Conv": (2,), "Gemm": (2,)}
-    shifts = {
-        name
-        for node in model.graph.node
-        for name in (node.input[i] for i in positions.get(node.op_type, ()) if i < len(node.input))
-    }
-    # Caffe's normalization has its scale and shift in nodes of their own: 1-D tensors, made 3-D.
-    made_3d = {n.output[0]: n.input[0] for n in model.graph.node if n.op_type == "Unsqueeze"}
-    shifts |= {made_3d.get(n.input[1], "") for n in model.graph.node if n.op_type == "Add"}
-    kept = []
+    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type == "Constant":
-            shapes[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
-        if node.op_type != "ConstantOfShape":
-            kept.append(node)
-            continue
-        name, shape = node.output[0], [int(size) for size in shapes[node.input[0]]]
+            arrays[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+    fills = {
+        n.output[0]: n.input[0] for n in model.graph.node if n.op_type == "ConstantOfShape"
+    }
+    scales, shifts = _scales_and_shifts(model)
+    drawn = [*fills, *sorted((scales | shifts) & set(arrays))]
+    for name in drawn:
+        shape = arrays[fills[name]].tolist() if name in fills else arrays[name].shape
         if len(shape) > 1:
             deviation = np.float32((2 / np.prod(shape[1:])) ** 0.5)
             array = random.standard_normal(shape, np.float32) * deviation
-        elif name in shifts:
-            array = random.standard_normal(shape, np.float32) * np.float32(0.1)
-        else:
+        elif name in scales:
             array = random.uniform(0.5, 1.5, shape).astype(np.float32)
-        model.graph.initializer.append(numpy_helper.from_array(array, name))
-    del model.graph.node[:]
-    model.graph.node.extend(kept)
+        else:
+            array = random.standard_normal(shape, np.float32) * np.float32(0.1)
+        arrays[name] = array
+    kept = [t for t in model.graph.initializer if t.name not in drawn]
+    nodes = [node for node in model.graph.node if node.op_type != "ConstantOfShape"]
+    del model.graph.initializer[:], model.graph.node[:]
+    model.graph.initializer.extend(
+        (*kept, *(numpy_helper.from_array(arrays[name], name) for name in drawn))
+    )
+    model.graph.node.extend(nodes)
     model.ir_version = 8  # from 4 on, initializers need not be inputs
     return model
+
+
+def _scales_and_shifts(model: onnx.ModelProto) -> tuple[set[str], set[str]]:
+    """Return the names of what scales channels and of what shifts them, in norms and in Caffe's scale layers."""
+    scales, shifts = set[str](), set[str]()
+    made_3d = {n.output[0]: n.input[0] for n in model.graph.node if n.op_type == "Unsqueeze"}
+    for node in model.graph.node:
+        if node.op_type == "BatchNormalization":
+            scales.add(node.input[1])
+            shifts.add(node.input[2])
+        elif node.op_type in ("Mul", "Add") and node.input[1] in made_3d:
+            (scales if node.op_type == "Mul" else shifts).add(made_3d[node.input[1]])
+    return scales, shifts
 
 
 def _settled(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -77,25 +89,36 @@ def _settled(model: onnx.ModelProto) -> onnx.ModelProto:
     known = {tensor.name for tensor in model.graph.initializer}
     image = next(value for value in model.graph.input if value.name not in known)
     shape = tuple(d.dim_value for d in image.type.tensor_type.shape.dim)
-    session = onnxruntime.InferenceSession(_measuring(model).SerializeToString())
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        _measuring(model, image.name).SerializeToString(), options
+    )
     wanted = [output.name for output in session.get_outputs()]
-    totals: Mapping[str, list[NDArray[np.float32]]] = {name: [] for name in wanted}
-    for batch in images(shape, _STATISTICS_BATCHES, 0):
-        for name, array in zip(wanted, session.run(wanted, {image.name: batch}), strict=True):
-            totals[name].append(array.reshape(-1))
+    batch = {image.name: images(shape[1:], _STATISTICS_BATCH, 0)}
+    statistics = dict(zip(wanted, session.run(wanted, batch), strict=True))
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in norms:
         for name, statistic in ((node.input[3], "mean"), (node.input[4], "variance")):
-            array = np.mean(totals[f"{node.output[0]}/{statistic}"], axis=0)
-            tensors[name].CopyFrom(numpy_helper.from_array(array.astype(np.float32), name))
+            array = statistics[f"{node.output[0]}/{statistic}"].reshape(-1)
+            tensors[name].CopyFrom(numpy_helper.from_array(array, name))
     return model
 
 
-def _measuring(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a model whose batch norms normalize by the statistics of the batch, which are its outputs."""
+def _measuring(model: onnx.ModelProto, image: str) -> onnx.ModelProto:
+    """Return a model of any batch whose batch norms normalize by the batch's statistics, which are its outputs."""
     measuring = onnx.ModelProto()
     measuring.CopyFrom(model)
     graph = measuring.graph
+    for value in graph.input:
+        if value.name == image:
+            value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    targets = {node.input[1] for node in graph.node if node.op_type == "Reshape"}
+    for tensor in graph.initializer:
+        if tensor.name in targets:
+            sizes = numpy_helper.to_array(tensor).copy()
+            sizes[0] = 0  # as it comes, instead of the 1 that is written there
+            tensor.CopyFrom(numpy_helper.from_array(sizes, tensor.name))
     del graph.node[:], graph.output[:]
     axes = {"axes": [0, 2, 3], "keepdims": 1}
     for node in model.graph.node:

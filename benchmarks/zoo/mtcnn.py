@@ -41,7 +41,11 @@ class Cascade(nn.Module):
         prefix = "conv" if hidden is None else "dense"
         self.heads = tuple(f"{prefix}{position}_{i}" for i in range(1, len(heads) + 1))
         for name, outputs in zip(self.heads, heads, strict=True):
-            head = nn.Conv2d(channels, outputs, 1) if hidden is None else nn.Linear(hidden[1], outputs)
+            head = (
+                nn.Conv2d(channels, outputs, 1)
+                if hidden is None
+                else nn.Linear(hidden[1], outputs)
+            )
             setattr(self, name, head)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:

@@ -16,7 +16,11 @@ _PACKAGE = "torch"
 
 
 def conv(
-    inputs: int, outputs: int, kernel: int, activation: type[nn.Module] | None = nn.ReLU, **options: int
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    activation: type[nn.Module] | None = nn.ReLU,
+    **options: int,
 ) -> nn.Sequential:
     """Return a padded convolution, its batch norm and an activation."""
     padding = kernel // 2 * options.get("dilation", 1)
@@ -100,7 +104,9 @@ class ShuffleUnit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output."""
         kept, convolved = x.chunk(2, 1)
-        return functional.channel_shuffle(torch.cat([kept, self.branch(convolved)], 1), 2)
+        y = torch.cat([kept, self.branch(convolved)], 1)
+        n, c, h, w = y.shape
+        return y.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)
 
 
 class ConvNextBlock(nn.Module):
@@ -110,7 +116,10 @@ class ConvNextBlock(nn.Module):
         super().__init__()
         self.depthwise = nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
         self.norm = nn.LayerNorm(channels)
-        self.expand, self.project = nn.Linear(channels, 4 * channels), nn.Linear(4 * channels, channels)
+        self.expand, self.project = (
+            nn.Linear(channels, 4 * channels),
+            nn.Linear(4 * channels, channels),
+        )
         self.scale = nn.Parameter(torch.full((channels,), 0.5))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -168,7 +177,9 @@ class UNet(nn.Module):
         second = self.second(functional.max_pool2d(first, 2))
         y = self.third(functional.avg_pool2d(second, 3, 2, 1))
         y = self.joined(torch.cat([self.up(y), second], 1))
-        y = functional.interpolate(y, size=first.shape[2:], mode="bilinear", align_corners=False)
+        y = functional.interpolate(
+            y, size=first.shape[2:], mode="bilinear", align_corners=False
+        )
         return self.out(self.last(torch.cat([y, first], 1))).sigmoid()
 
 

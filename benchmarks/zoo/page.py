@@ -18,7 +18,7 @@ Made by `python -m benchmarks.zoo --write docs/models.md` after `pip install '.[
 
 - **float nodes**: nodes of the ONNX file, and what the standard passes leave of them.
 - **float error**: greatest difference of our float evaluator from onnxruntime on the file as published, before and after
-  the passes, relative to the largest number of the output. The network counts as imported up to {tolerance:g}.
+  the passes, relative to the largest number of the output, or to 1 where that is greater. The network counts as imported up to {tolerance:g}.
 - **target columns**: *integers that differ*, *SQNR of the worst output*, *seconds to compile* (on a busy machine, one thread).
   The Numba engine's integers of **every tensor** are compared with onnxruntime's, which runs the artifact's own functions,
   and with the NumPy oracle's, at the full size of the image given, for {verified} samples of random codes.
@@ -50,7 +50,10 @@ def page(
         memory=MEMORY_BYTES >> 30,
         seconds=seconds,
     )
-    measured = [entry for entry in entries if entry.name in records]
+    unmade = {name: r["exported"] for name, r in records.items() if "exported" in r}
+    measured = [
+        entry for entry in entries if entry.name in records and entry.name not in unmade
+    ]
     missing = [entry.name for entry in entries if entry.name not in records]
     columns = ["network", "from", "nodes", "float nodes", "float error", *targets]
     rows = [_row(entry, records[entry.name], targets) for entry in measured]
@@ -63,6 +66,9 @@ def page(
         "## Failures",
         _failures(measured, records, targets),
     ]
+    if unmade:
+        rows = [[name, str(text)] for name, text in unmade.items()]
+        parts += ["## No file to measure", markdown_table(["network", "reason"], rows)]
     if missing:
         parts += ["## Not measured", "Their package was not installed: " + ", ".join(missing)]
     return "\n\n".join(parts) + "\n"
@@ -152,5 +158,6 @@ def _reason(result: Record) -> str:
     return (
         ""
         if succeeded(result)
-        else "integers differ: " + ", ".join(f"{k} {v}" for k, v in result["mismatches"].items())
+        else "integers differ: "
+        + ", ".join(f"{k} {v}" for k, v in result["mismatches"].items())
     )

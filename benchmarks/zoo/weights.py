@@ -7,7 +7,7 @@ import warnings
 
 import onnx
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from benchmarks.zoo.model import images
@@ -84,23 +84,9 @@ def export(
     return onnx.load_from_string(file.getvalue())
 
 
-def last_pool_made_global(module: nn.Module) -> nn.Module:
+def last_pool_made_global(network: nn.Module) -> nn.Module:
     """Return a classifier whose last pool, laid out for 224 pixels, takes images of any size; changed in place."""
-    features = getattr(module, "features", None)
-    pool = getattr(features, "final_pool", None)
-    if features is not None and isinstance(pool, nn.AvgPool2d):
-        features.final_pool = nn.AdaptiveAvgPool2d(1)
-    return module
-
-
-class FirstOutput(nn.Module):
-    """A network of which the first output is wanted only."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the first output."""
-        result = self.module(x)
-        return result[0] if isinstance(result, tuple | list) else result
+    for module in network.modules():
+        if isinstance(getattr(module, "final_pool", None), nn.AvgPool2d):
+            module.final_pool = nn.AdaptiveAvgPool2d(1)
+    return network
