@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from intlower.compiler.spec import Provenance, SoftmaxRule, sourced
+from intlower.compiler.spec import (
+    Provenance,
+    SoftmaxRule,
+    beside,
+    operator_words,
+    sourced,
+)
 from intlower.kernels.numerics_log import FORMATS, LogFormat
 
 if TYPE_CHECKING:
@@ -80,6 +86,11 @@ class LogSpec:
         return FORMATS[self.bits]
 
     @property
+    def host(self) -> frozenset[str]:
+        """What the host runs on uniform codes of 16 bits, from this target's numbers and back."""
+        return beside(self.operators)
+
+    @property
     def calibration(self) -> str:
         """The vendor's rule of calibration is the greatest magnitude; see `clip`."""
         return "min-max"
@@ -100,7 +111,7 @@ class LogSpec:
             "bits": f"{self.bits}: 1 sign, {layout.magnitude_bits - layout.step_bits} integer and "
             f"{layout.step_bits} fraction bits of the base-2 logarithm",
             "softmax": self.softmax.value,
-            "operators": ", ".join(sorted(self.operators)),
+            "operators": operator_words(self.operators, self.host),
         }
         return [
             (name, words.get(name) or str(getattr(self, name)), provenance)

@@ -20,7 +20,10 @@ from intlower.compiler.passes.standard import STANDARD_PASSES
 from intlower.compiler.recipe import Recipe, WeightRounding
 from intlower.compiler.spec import TargetSpec
 
-RECIPE_NAMES = ("default", "none", "data-free-strict")
+RECIPE_NAMES = ("default", "none", "data-free-strict", "synthetic")
+
+# As many as the figures of docs/accuracy.md were measured with.
+SYNTHETIC_INPUTS = 32
 
 # What makes convolutions of other products, for targets that multiply weights in convolutions only.
 CONVOLUTION_PASSES: tuple[Pass, ...] = (SplitTransposed(), LiftMatmul())
@@ -92,6 +95,8 @@ def uniform_recipe(
     layer's weights, equalizes across layers (per-channel scales do that by themselves); where each channel has a scale,
     fills the ranges in front of depthwise layers.
     `data-free-strict`: the same, and refuses samples as well as ranges from noise.
+    `synthetic`: the default with inputs made from the network's statistics, for ranges, for `correct_on_samples` where the
+    bias has its 32 bits, and for `gptq` where weights have at most 4 bits (at 8 it is worth nothing; docs/accuracy.md).
 
     Args:
         spec: the target's.
@@ -102,12 +107,17 @@ def uniform_recipe(
     Raises:
         TargetError: there is no such recipe or step, or a step is both added and removed.
     """
-    if "correct_on_samples" in added and (spec.bias_bits, spec.accumulator.bits) != (32, 32):
+    wide_bias = (spec.bias_bits, spec.accumulator.bits) == (32, 32)
+    if "correct_on_samples" in added and not wide_bias:
         raise TargetError(
             f"the step 'correct_on_samples' needs a 32-bit bias, and that of {spec.name!r} is narrower",
             "leave it out",
         )
-    recipe = composed_recipe(spec.name, name, default_steps(spec), _steps(spec), added, removed)
+    own_steps = default_steps(spec)
+    if name == "synthetic":
+        own_steps += ("correct_on_samples",) if wide_bias else ()
+        own_steps += ("gptq",) if spec.weights.bits <= 4 else ()
+    recipe = composed_recipe(spec.name, name, own_steps, _steps(spec), added, removed)
     own = recipe.passes[len(STANDARD_PASSES) :]
     return replace(recipe, passes=(*STANDARD_PASSES, *CONVOLUTION_PASSES, *own))
 
@@ -155,6 +165,7 @@ def composed_recipe(
         correct_bias=False,
         steps=chosen,
         data_free=name == "data-free-strict",
+        synthesize=SYNTHETIC_INPUTS if name == "synthetic" else 0,
     )
     for step in chosen:
         recipe = steps[step](recipe)

@@ -29,8 +29,8 @@ def half_recipe(
 ) -> Recipe:
     """Return a recipe for a target in half precision.
 
-    `none`: clean-up, batch-norm folding and activation fusion. `default` and `data-free-strict`: also silence dead
-    channels.
+    `none`: clean-up, batch-norm folding and activation fusion. The others: also silence dead channels.
+    There are no ranges that synthetic inputs could serve.
 
     Args:
         target: name of the target, for messages.
@@ -43,7 +43,7 @@ def half_recipe(
     """
     steps = {step: STEPS[step] for step in HALF_STEPS}
     recipe = composed_recipe(target, name, ("silence_channels",), steps, added, removed)
-    return replace(recipe, needs_ranges=False)
+    return replace(recipe, needs_ranges=False, synthesize=0)
 
 
 def mixed_recipe(
@@ -53,6 +53,7 @@ def mixed_recipe(
 
     `none`: as above. `default`: also silences dead channels, fills the ranges in front of depthwise layers, rounds with
     cancelling errors, corrects biases. `data-free-strict`: the same, and refuses samples as well as ranges from noise.
+    `synthetic`: the default with ranges of inputs made from the network's statistics as well.
 
     Args:
         target: name of the target, for messages.

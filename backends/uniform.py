@@ -65,6 +65,7 @@ UNIFORM_OPERATORS = frozenset(
         "Gemm",
         "GlobalAveragePool",
         "Identity",
+        "MatMul",
         "MaxPool",
         "Maximum",
         "Minimum",

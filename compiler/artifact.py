@@ -288,6 +288,7 @@ def _instruction(
         },
         attributes=dict(_attributes(node)),
         weight_grid=metadata.weight_grids.get(node.name),
+        host=node.name in metadata.on_host,
     )
 
 

@@ -15,7 +15,7 @@ from intlower.compiler.grids.documents import read_grid
 from intlower.compiler.program import HostStep, IntegerProgram, Origin
 
 METADATA_KEY = "intlower"
-FORMAT = 2
+FORMAT = 3
 # A program of ten thousand tensors has a tenth of this.
 LONGEST_TEXT = 1 << 26
 
@@ -30,6 +30,7 @@ class Metadata:
         weight_grids: of every weighted instruction, by name.
         host: float steps after the last integers.
         origin: how the program was made.
+        on_host: names of the instructions that the host runs.
     """
 
     target: str
@@ -37,6 +38,7 @@ class Metadata:
     weight_grids: Mapping[str, Grid]
     host: tuple[HostStep, ...]
     origin: Origin
+    on_host: frozenset[str]
 
 
 def metadata_text(program: IntegerProgram) -> str:
@@ -51,6 +53,10 @@ def metadata_text(program: IntegerProgram) -> str:
         "pipeline": origin.pipeline,
         "calibration": origin.calibration,
         "seed": origin.seed,
+        "recipe": origin.recipe,
+        "steps": list(origin.steps),
+        "verdicts": list(origin.verdicts),
+        "ranges": {source: list(names) for source, names in origin.ranges.items()},
         "constants_sha256": _constants_digest(program),
         "tensors": {name: t.grid.document() for name, t in program.tensors.items()},
         "weights": {
@@ -58,6 +64,7 @@ def metadata_text(program: IntegerProgram) -> str:
             for instruction in program.instructions
             if instruction.weight_grid is not None
         },
+        "on_host": [i.name for i in program.instructions if i.host],
         "host": [
             {
                 "operator": step.operator,
@@ -94,12 +101,22 @@ def parse_metadata(text: str) -> Metadata:
         grids=_grids(fields.value("tensors"), "tensors"),
         weight_grids=_grids(fields.value("weights"), "weights"),
         host=tuple(_host_step(step) for step in fields.list("host")),
-        origin=Origin(
-            source_sha256=fields.string("source_sha256"),
-            pipeline=fields.string("pipeline"),
-            calibration=fields.string("calibration"),
-            seed=fields.integer("seed"),
-        ),
+        origin=_origin(fields),
+        on_host=frozenset(fields.strings("on_host")),
+    )
+
+
+def _origin(fields: Fields) -> Origin:
+    ranges = Fields(fields.value("ranges"), "ranges")
+    return Origin(
+        source_sha256=fields.string("source_sha256"),
+        pipeline=fields.string("pipeline"),
+        calibration=fields.string("calibration"),
+        seed=fields.integer("seed"),
+        recipe=fields.string("recipe"),
+        steps=fields.strings("steps"),
+        verdicts=fields.strings("verdicts"),
+        ranges={source: ranges.strings(source) for source in ranges.document},
     )
 
 

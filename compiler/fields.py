@@ -53,6 +53,10 @@ class Fields:
         """Return a list of anything."""
         return typed(self.value(key), list, f"{self.where}: {key}")
 
+    def strings(self, key: str) -> tuple[str, ...]:
+        """Return a list of texts."""
+        return tuple(typed(text, str, f"{self.where}: {key}") for text in self.list(key))
+
     def scale(self, key: str) -> Constant:
         """Return a positive float32, or a vector of them."""
         value = self.value(key)

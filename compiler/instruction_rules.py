@@ -17,6 +17,7 @@ from intlower.compiler.accumulation import SATURATING_BITS, product_bounds, satu
 from intlower.compiler.errors import InvalidGraph
 from intlower.compiler.instruction_checker import LARGEST_TENSOR, Attributes, Checker
 from intlower.compiler.instruction_rules_extended import EXTENDED_RULES
+from intlower.compiler.instruction_rules_general import GENERAL_RULES
 from intlower.compiler.instruction_rules_half import HALF_RULES
 from intlower.compiler.instruction_rules_log import LOG_RULES
 from intlower.compiler.operators import AveragePool, Concat, Conv, MaxPool, Pad, Shape, Slice
@@ -252,7 +253,7 @@ def _softmax(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     low, high = checker.kernel.activation.limits
     checker.array("table", "int32", (high - low + 1,), 0, (1 << 24) - 1)
     checker.number("axis", 1, len(inputs[0]) - 1)
-    checker.number("maximum", 1, high)
+    checker.number("maximum", 1, high + 1)
     if int(checker.constants["table"][0]) < 1:
         raise checker.error("the table's first entry, exp(0), must be positive")
     return inputs[0]
@@ -296,6 +297,7 @@ _RULES = {
     "mean_pool": _mean_pool,
     "softmax_fixed": _softmax_fixed,
     **EXTENDED_RULES,
+    **GENERAL_RULES,
     **LOG_RULES,
     **HALF_RULES,
 }

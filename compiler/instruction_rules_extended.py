@@ -58,7 +58,7 @@ def _multiply(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     checker.number("output_zero_point", *checker.kernel.output.limits)
     checker.clamp_range()
     bound = checker.reach(zero_points[0]) * checker.reach(zero_points[1])
-    _uniform_scale(checker, bound)
+    uniform_scale(checker, bound)
     a, b = inputs
     if len(a) != len(b) or a[0] != b[0]:
         raise checker.error(f"multiplies shapes {a} and {b}")
@@ -86,12 +86,12 @@ def _resample(checker: Checker, inputs: Sequence[Shape]) -> Shape:
     checker.clamp_range()
     zero_point = checker.number("input_zero_point", *checker.kernel.activation.limits)
     bound = weight * checker.reach(zero_point)
-    shift = _uniform_scale(checker, bound)
+    shift = uniform_scale(checker, bound)
     checker.accumulator(bound, shift)
     return (*x[:2], *sizes)
 
 
-def _uniform_scale(checker: Checker, bound: int) -> int:
+def uniform_scale(checker: Checker, bound: int) -> int:
     """Return the shift, after proving that a number of at most `bound` can be scaled.
 
     Single precision takes what has at most 32 bits; a Q31 multiplier with two roundings takes an int32, the rest what

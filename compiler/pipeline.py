@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from intlower.compiler.calibration import Calibration, calibrate
+from intlower.compiler.calibration import Calibration, Ranges, calibrate
 from intlower.compiler.calibration.methods.form import GridForm
 from intlower.compiler.calibration.methods.select import Method
 from intlower.compiler.discovery import load_target
@@ -72,7 +72,7 @@ def compile_model(
     say = progress or _silent
     chosen = load_target(target)  # first: a typo should not wait for the model
     prepared = chosen.recipe(recipe, added=added, removed=removed)
-    if prepared.data_free and samples is not None:
+    if (prepared.data_free or prepared.synthesize) and samples is not None:
         raise DataError(
             f"the recipe {prepared.name!r} takes no samples",
             "leave out the samples, or choose another recipe",
@@ -81,6 +81,8 @@ def compile_model(
         raise DataError(
             "inputs are synthesized only in the place of samples", "give one of them"
         )
+    if synthesize is None and prepared.synthesize:
+        synthesize = prepared.synthesize
     if prepared.sample_step and samples is None and synthesize is None:
         raise DataError(
             f"the step {prepared.sample_step!r} needs samples",
@@ -98,9 +100,12 @@ def compile_model(
             budget_seconds,
             input_ranges,
             seed,
-            bool(prepared.sample_step),
+            bool(prepared.sample_step) and not prepared.synthesize,
             say,
         )
+        if made is None:  # with a warning: what is left is the default
+            rest = chosen.recipe("default", added=added, removed=removed)
+            prepared = replace(rest, name=prepared.name, passes=prepared.passes)
     synthetic = None if made is None else made.samples
     calibration = Calibration(ranges={}, summary="none: the target needs no ranges")
     if prepared.needs_ranges:
@@ -124,15 +129,27 @@ def compile_model(
     origin = Origin(
         source_sha256=digest,
         pipeline=repr(prepared),
-        calibration=calibration.summary + ("" if made is None else f"; {made.verdict}"),
+        calibration=calibration.summary,
         seed=seed,
+        recipe=prepared.name,
+        steps=prepared.steps,
+        verdicts=() if made is None else (f"synthetic inputs kept: {made.verdict}",),
+        ranges=_by_source(calibration.ranges),
     )
     program = chosen.lower(graph, calibration.ranges, prepared, origin, statistics)
     if not prepared.correct_on_samples or representative is None:
         return program
     correction = correct_on_samples(program, graph, representative, say)
-    described = f"{origin.calibration}; {correction.describe()}"
-    return replace(correction.program, origin=replace(origin, calibration=described))
+    verdicts = (*origin.verdicts, correction.describe())
+    return replace(correction.program, origin=replace(origin, verdicts=verdicts))
+
+
+def _by_source(ranges: Ranges) -> dict[str, tuple[str, ...]]:
+    """Return the names of the values that each source of ranges served."""
+    names: dict[str, list[str]] = {}
+    for name, found in ranges.items():
+        names.setdefault(found.source, []).append(name)
+    return {source: tuple(served) for source, served in names.items()}
 
 
 def _usual_method(spec: Contract, samples: bool) -> Method:

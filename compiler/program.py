@@ -44,6 +44,7 @@ class Instruction:
         constants: integer arrays in the order of the kernel's schema.
         attributes: integers in the order of the kernel's schema.
         weight_grid: what the weight codes stand for, for weighted kernels (reports and exporters).
+        host: whether the host runs it, beside the target: the same integers, on another processor.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Instruction:
     constants: Mapping[str, Constant] = field(default_factory=dict)
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     weight_grid: Grid | None = None
+    host: bool = False
 
     def __post_init__(self) -> None:
         schema = self.kernel.schema
@@ -97,12 +99,24 @@ class Origin:
         pipeline: `repr` of the passes that ran.
         calibration: where the ranges came from, in words.
         seed: of every random choice.
+        recipe: the name of the recipe that was chosen; empty where no recipe made the program.
+        steps: names of the recipe's steps, in order.
+        verdicts: what each gate decided, and why, in words.
+        ranges: for each source of ranges, in words, the values whose range it gave; together all values of the graph that
+            was lowered.
     """
 
     source_sha256: str
     pipeline: str
     calibration: str
     seed: int
+    recipe: str = ""
+    steps: tuple[str, ...] = ()
+    verdicts: tuple[str, ...] = ()
+    ranges: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ranges", MappingProxyType(dict(self.ranges)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,10 +210,14 @@ class IntegerProgram:
         """Return the number of multiply-accumulate operations for one sample."""
         total = 0
         for instruction in self.instructions:
-            if "weights" in instruction.constants:
-                weights = instruction.constants["weights"].array
-                positions = math.prod(
-                    d for d in self.tensors[instruction.output].shape[2:] if d is not None
-                )
-                total += weights.size * positions
+            total += self.products_of(instruction)
         return total
+
+    def products_of(self, instruction: Instruction) -> int:
+        """Return the number of multiply-accumulate operations of one instruction, for one sample."""
+        sizes = [d for d in self.tensors[instruction.output].shape[1:] if d is not None]
+        if "weights" in instruction.constants:
+            return instruction.constants["weights"].array.size * math.prod(sizes[1:])
+        if instruction.kernel.operator == "matmul":
+            return math.prod(sizes) * (self.tensors[instruction.inputs[0]].shape[-1] or 1)
+        return 0

@@ -34,6 +34,7 @@ class Recipe:
             samples held out.
         steps: names of the optional steps that made it, in order; see `Target.recipe`.
         data_free: whether samples are refused, and ranges from noise as well.
+        synthesize: how many inputs to make from the network's statistics, where that can be done; 0 for none.
         needs_ranges: whether the lowering wants to know between what numbers values lie.
     """
 
@@ -44,6 +45,7 @@ class Recipe:
     correct_on_samples: bool = False
     steps: tuple[str, ...] = ()
     data_free: bool = False
+    synthesize: int = 0
     needs_ranges: bool = True
 
     @property

@@ -6,11 +6,21 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 from intlower.compiler.grids import UniformSpec
+from intlower.compiler.operators import AnyOperator
 from intlower.kernels.numerics import Rounding
 from intlower.kernels.signature import Requantize
+
+# What few chips have in integers, and the host beside them runs by our definitions, in the same integers.
+HOST_OPERATORS = frozenset({"Div", "InstanceNormalization", "LRN", "LayerNormalization"})
+
+
+def beside(operators: frozenset[str]) -> frozenset[str]:
+    """Return the names of all float operators that are not among some, and that have a form in uniform integers."""
+    every = {operator.__name__ for operator in get_args(AnyOperator)}
+    return frozenset(every - operators - {"ConvTranspose"})
 
 
 class Overflow(enum.Enum):
@@ -140,6 +150,11 @@ class Contract(Protocol):
         ...
 
     @property
+    def host(self) -> frozenset[str]:
+        """Names of operators, or of functions of `Elementwise`, that the host runs for it, in integers; see `placement.py`."""
+        ...
+
+    @property
     def calibration(self) -> str:
         """Name of the vendor's rule of calibration, the default where there are samples."""
         ...
@@ -191,6 +206,7 @@ class TargetSpec:
         provenance: the source of each field above from `activations` on, by field name.
         pool_rule: what `average_pool` says, for the lowering.
         sum_rule: of residual sums, where it is not `requantize`; `addition` says it.
+        host: names of operators, or of functions of `Elementwise`, that run on the host, by the same integers.
     """
 
     name: str
@@ -214,6 +230,7 @@ class TargetSpec:
         default=PoolRule.SCALED_SUM, metadata={"sourced_with": "average_pool"}
     )
     sum_rule: Requantize | None = field(default=None, metadata={"sourced_with": "addition"})
+    host: frozenset[str] = field(default=HOST_OPERATORS, metadata={"sourced_with": "operators"})
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "provenance", sourced(self))
@@ -249,9 +266,15 @@ class TargetSpec:
             "concatenation": self.concatenation,
             "softmax": self.softmax.value,
             "calibration": self.calibration,
-            "operators": ", ".join(sorted(self.operators)),
+            "operators": operator_words(self.operators, self.host),
         }
         return [(name, text, self.provenance[name]) for name, text in words.items()]
+
+
+def operator_words(operators: frozenset[str], host: frozenset[str]) -> str:
+    """Return in words which operators run on the target and which on the host."""
+    native = ", ".join(sorted(operators - host))
+    return f"{native}; on the host: {', '.join(sorted(host))}" if host else native
 
 
 _REQUANTIZE_WORDS = {

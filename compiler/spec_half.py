@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from intlower.compiler.grids import HalfGrid
-from intlower.compiler.spec import Provenance, SoftmaxRule, our_definition, sourced
+from intlower.compiler.spec import (
+    Provenance,
+    SoftmaxRule,
+    beside,
+    operator_words,
+    our_definition,
+    sourced,
+)
 from intlower.kernels.half_rule import HalfRule, Subnormals
 
 _NOT_PUBLISHED = "no vendor publishes it; it decides the last bit, so it has to be stated"
@@ -54,6 +61,11 @@ class HalfSpec:
         object.__setattr__(self, "provenance", sourced(self))
 
     @property
+    def host(self) -> frozenset[str]:
+        """What the host runs on uniform codes of 16 bits, from this target's numbers and back."""
+        return beside(self.operators)
+
+    @property
     def rule(self) -> HalfRule:
         """The arithmetic of every operator."""
         return HalfRule(
@@ -94,7 +106,7 @@ class HalfSpec:
             "comparison": self.comparison,
             "softmax": self.softmax.value,
             "witness": self.witness,
-            "operators": ", ".join(sorted(self.operators)),
+            "operators": operator_words(self.operators, self.host),
         }
         return [(name, text, self.provenance[name]) for name, text in words.items()]
 

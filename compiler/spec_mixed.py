@@ -53,6 +53,11 @@ class MixedSpec:
         return self.half.operators
 
     @property
+    def host(self) -> frozenset[str]:
+        """What the host runs on uniform codes of 16 bits; see `HalfSpec`."""
+        return self.half.host
+
+    @property
     def calibration(self) -> str:
         """Ascend's own search of a range; see `calibration/methods/ifmr.py`."""
         return "ifmr"

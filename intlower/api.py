@@ -46,8 +46,8 @@ def compile(
             from samples as the target's vendor does it, from moments as mean and spread tell.
         input_ranges: (least, greatest) of graph inputs, where known; otherwise estimated from the first layer.
         shapes: of graph inputs, where the file leaves more open than the batch; None for a free batch.
-        recipe: "default"; "none" for the bare minimum: clean-up, batch-norm folding, fusion; or "data-free-strict",
-            which refuses samples and ranges from noise.
+        recipe: "default"; "none" for the bare minimum: clean-up, batch-norm folding, fusion; "data-free-strict", which
+            refuses samples and ranges from noise; or "synthetic", the default with inputs made from those statistics.
         added: names of steps that the recipe gets as well; a wrong name lists those that there are.
         removed: names of steps that the recipe goes without.
         seed: of every random choice.

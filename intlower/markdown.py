@@ -25,6 +25,11 @@ def markdown_table(
     return "\n".join(f"| {' | '.join(row)} |" for row in (columns, rule, *cells))
 
 
+def folded(title: str, body: str) -> str:
+    """Return a body that a reader of the page unfolds by its title."""
+    return f"<details>\n<summary>{title}</summary>\n\n{body}\n\n</details>"
+
+
 def read_marked(path: Path, mark: str) -> tuple[str, str]:
     """Return what stands in a file before and after the place between `<!-- mark -->` and `<!-- /mark -->`.
 

@@ -134,5 +134,5 @@ def softmax(row: Array, codes: Array, width: Any, table: Array, thread: Any) -> 
                 difference = greatest - np.int64(codes[np.uint64(s + j * inner)])
                 exponential = np.int64(table[t + np.uint64(difference)])
                 share_of_one = divide_half_up(exponential * row[VALUE], total)
-                code = clamp_integer(share_of_one, np.int64(0), row[VALUE])
+                code = clamp_integer(share_of_one, np.int64(0), row[HIGH])
                 codes[np.uint64(d + j * inner)] = code + row[OUTPUT_ZERO_POINT]

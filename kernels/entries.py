@@ -18,6 +18,7 @@ from intlower.kernels.depthwise import depthwise, depthwise_pairs
 from intlower.kernels.elementwise import add, softmax
 from intlower.kernels.entries_extended import EXTENDED_ENTRIES
 from intlower.kernels.entries_fixed import mean_pool_entry, softmax_fixed_entry
+from intlower.kernels.entries_general import GENERAL_ENTRIES
 from intlower.kernels.entries_half import HALF_ENTRIES
 from intlower.kernels.entries_log import LOG_ENTRIES
 from intlower.kernels.isa import Isa, IsaType
@@ -349,6 +350,7 @@ ENTRIES = {
     MEAN_POOL: mean_pool_entry,
     SOFTMAX_FIXED: softmax_fixed_entry,
     **EXTENDED_ENTRIES,
+    **GENERAL_ENTRIES,
     **LOG_ENTRIES,
     **HALF_ENTRIES,
 }

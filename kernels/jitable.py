@@ -7,8 +7,15 @@ from __future__ import annotations
 
 from numba.extending import register_jitable
 
-from intlower.kernels import numerics, numerics_fixed, numerics_log, numerics_sums
+from intlower.kernels import (
+    numerics,
+    numerics_fixed,
+    numerics_general,
+    numerics_log,
+    numerics_sums,
+)
 
+shift_floor = register_jitable(numerics.shift_floor)
 clamp = register_jitable(numerics.clamp)
 shift_half_up = register_jitable(numerics.shift_half_up)
 shift_half_away = register_jitable(numerics.shift_half_away)
@@ -35,3 +42,11 @@ add_saturating = register_jitable(numerics_log.add_saturating)
 divide_half_away = register_jitable(numerics_log.divide_half_away)
 reciprocal = register_jitable(numerics_fixed.reciprocal)
 share_of_total = register_jitable(numerics_fixed.share_of_total)
+bit_length = register_jitable(numerics_general.bit_length)
+square_root = register_jitable(numerics_general.square_root)
+normalized = register_jitable(numerics_general.normalized)
+affine = register_jitable(numerics_general.affine)
+octave_place = register_jitable(numerics_general.octave_place)
+octave_index = register_jitable(numerics_general.octave_index)
+interpolated = register_jitable(numerics_general.interpolated)
+quotient = register_jitable(numerics_general.quotient)

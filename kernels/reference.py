@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from intlower.kernels import numerics, numerics_sums
 from intlower.kernels.reference_extended import EXTENDED_REFERENCES
 from intlower.kernels.reference_fixed import mean_pool, softmax_fixed
+from intlower.kernels.reference_general import GENERAL_REFERENCES
 from intlower.kernels.reference_half import HALF_REFERENCES
 from intlower.kernels.reference_log import LOG_REFERENCES
 from intlower.kernels.reference_movement import (
@@ -378,6 +379,7 @@ _REFERENCES: dict[str, Callable[..., Codes]] = {
     "mean_pool": mean_pool,
     "softmax_fixed": softmax_fixed,
     **EXTENDED_REFERENCES,
+    **GENERAL_REFERENCES,
     **LOG_REFERENCES,
     **HALF_REFERENCES,
 }

@@ -89,13 +89,15 @@ def softmax(
         codes: any shape.
         table: int32, one entry for each difference of codes; table[d] = round(2**F * exp(-scale * d)).
         axis: along which to normalise.
-        maximum: the code of probability 1; the output's scale is 1 / maximum, its zero point 0.
+        maximum: the code of probability 1, at most one past the greatest, which then stands for it; the output's scale is
+            1 / maximum, its zero point 0.
     """
     q = codes.astype(np.int64)
     exponentials = table.astype(np.int64)[q.max(axis=axis, keepdims=True) - q]
     total = exponentials.sum(axis=axis, keepdims=True)
+    greatest = min(maximum, key.output.limits[1])
     return stored(
-        key.output, numerics.divide_half_up(exponentials * maximum, total), 0, maximum
+        key.output, numerics.divide_half_up(exponentials * maximum, total), 0, greatest
     )
 
 

@@ -197,6 +197,47 @@ OPERATORS: dict[str, OperatorSchema] = {
     ),
     "mean_pool": OperatorSchema(attributes=(*_WINDOW, "minimum", "maximum")),
     "softmax_fixed": OperatorSchema(constants=("table",), attributes=("axis",)),
+    # Products of activations, normalizations, quotients, constants and conversions, `reference_general.py`.
+    "matmul": OperatorSchema(
+        inputs=2,
+        attributes=("multiplier", "shift", "input_zero_points", "output_zero_point", *_LIMITS),
+        requantized=True,
+    ),
+    "normalize": OperatorSchema(
+        constants=("multiplier", "bias"),
+        attributes=(
+            "bias_shift",
+            "shift",
+            "epsilon",
+            "input_shift",
+            "output_zero_point",
+            *_LIMITS,
+        ),
+        converts=True,
+    ),
+    "lrn": OperatorSchema(
+        constants=("table",),
+        attributes=(
+            "size",
+            "sum_shift",
+            "shift",
+            "input_zero_point",
+            "output_zero_point",
+            *_LIMITS,
+        ),
+        converts=True,
+    ),
+    "divide": OperatorSchema(
+        inputs=2,
+        attributes=("multiplier", "shift", "input_zero_points", "output_zero_point", *_LIMITS),
+        converts=True,
+    ),
+    "constant": OperatorSchema(constants=("codes",), converts=True),
+    "convert": OperatorSchema(
+        attributes=("multiplier", "shift", "input_zero_point", "output_zero_point", *_LIMITS),
+        converts=True,
+    ),
+    "lookup_interpolated": OperatorSchema(constants=("table",), converts=True),
     # Logarithmic codes and linear numbers, `reference_log.py` and `numerics_log.py`.
     "log_conv2d": OperatorSchema(
         constants=_LOG_PRODUCTS,

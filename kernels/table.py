@@ -46,6 +46,9 @@ from __future__ import annotations
 # Opcodes of functions of one code, rearrangement and products of tensors.
 LOOKUP_CHANNELS, GATHER, MULTIPLY, RESAMPLE = range(200, 204)
 
+# Opcodes of products of activations, normalizations, quotients, constants and conversions.
+MATMUL, NORMALIZE, LRN, DIVIDE, LOAD, CONVERT, INTERPOLATE = range(300, 307)
+
 # Columns that every kernel reads alike.
 (
     OPCODE,
@@ -110,6 +113,7 @@ LOOKUP_CHANNELS, GATHER, MULTIPLY, RESAMPLE = range(200, 204)
 
 # COPY: sizes, input strides and output strides (in elements) of six loops, outermost first.
 # MULTIPLY: sizes of the output's loops, and under the same names the strides of the first and of the second input.
+# MATMUL: under OUTPUT_STRIDES those of a matrix, a row and a column of the product.
 LOOPS = 6
 SIZES = 58
 INPUT_STRIDES = SIZES + LOOPS

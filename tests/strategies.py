@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from log_programs import LOG_OPERATORS, log_instruction
 from numpy.typing import NDArray
 from program_builder import EIGHT_BITS, Draw, integers_like
-from strategies_extended import EXTENDED_OPERATORS, ExtendedOperators
+from strategies_extended import EXTENDED_OPERATORS
 from strategies_fixed_point import FixedPointOperators
+from strategies_general import GENERAL_OPERATORS, GeneralOperators
 
 from intlower.compiler.constant import Constant
 from intlower.compiler.grids import LogGrid
@@ -35,12 +36,15 @@ FEATURE_OPERATORS = (
     "softmax_fixed",
     "saturating_conv2d",
     *EXTENDED_OPERATORS,
+    *GENERAL_OPERATORS,
 )
 # What this module draws; half precision and logarithmic codes have strategies of their own.
 UNIFORM_OPERATORS = (*FEATURE_OPERATORS, "gemm", "saturating_gemm")
 
 # Those that Q/DQ models and the float network of an export have a form for.
-DEPLOYED_OPERATORS = tuple(name for name in UNIFORM_OPERATORS if name not in EXTENDED_OPERATORS)
+DEPLOYED_OPERATORS = tuple(
+    name for name in UNIFORM_OPERATORS if name not in (*EXTENDED_OPERATORS, *GENERAL_OPERATORS)
+)
 
 # All but half precision, which `half_programs.py` makes programs of.
 INTEGER_OPERATORS = sorted(name for name, schema in OPERATORS.items() if not schema.half)
@@ -52,10 +56,11 @@ _ON_IMAGES = (
     "average_pool",
     "mean_pool",
     "resample",
+    "lrn",
 )
 
 
-class _Operators(ExtendedOperators, FixedPointOperators):
+class _Operators(GeneralOperators, FixedPointOperators):
     """Every method adds one instruction that obeys the rules."""
 
     def conv2d(self, x: str) -> str:

@@ -40,7 +40,8 @@ class ProgramBuilder:
         second_moments: of what layers read, by node name, where samples were seen.
         tensors: defined so far, by name.
         instructions: emitted so far.
-        host: steps left to the host.
+        host: float steps left to the host, after the last integers.
+        on_host: whether what is emitted now runs on the host.
     """
 
     graph: Graph
@@ -52,6 +53,7 @@ class ProgramBuilder:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     instructions: list[Instruction] = field(default_factory=list)
     host: list[HostStep] = field(default_factory=list)
+    on_host: bool = False
 
     def grid(self, name: str) -> UniformGrid:
         """Return the grid of a tensor that exists."""
@@ -179,5 +181,6 @@ class ProgramBuilder:
                 constants={key: Constant(array) for key, array in (constants or {}).items()},
                 attributes=dict(attributes or {}),
                 weight_grid=weight_grid,
+                host=self.on_host,
             )
         )

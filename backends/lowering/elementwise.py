@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from intlower.backends.lowering.builder import ProgramBuilder
 from intlower.backends.lowering.fixed_point import lower_fixed_softmax
+from intlower.backends.lowering.operands import emit_constant
 from intlower.backends.lowering.scales import prove_left_shift
 from intlower.backends.lowering.sums import sum_scales
 from intlower.compiler.errors import UnsupportedByTarget
@@ -63,13 +64,15 @@ def lower_concat(builder: ProgramBuilder, node: Node) -> None:
     """Emit `concat`, after a `requantize` of each input that is not on the output's grid."""
     assert isinstance(node.operator, Concat)  # the caller matched it
     target = builder.define_value(node.output)
+    shape = builder.graph.values[node.output].shape
+    computed = [name for name in node.inputs if name in builder.tensors]
+    if not computed:
+        raise UnsupportedByTarget(f"{node.name}: it joins constants only")
     joined: list[str] = []
     for position, name in enumerate(node.inputs):
         if name not in builder.tensors:
-            raise UnsupportedByTarget(
-                f"{node.name}: {name!r}, a constant, cannot be concatenated"
-            )
-        if builder.grid(name) != target:
+            name = emit_constant(builder, node, position, computed[0], target, shape)
+        elif builder.grid(name) != target:
             copy = f"{node.output}.input{position}"
             builder.define(copy, builder.shape(name), target)
             requantize(builder, f"{node.name}.input{position}", name, copy, None)
@@ -113,22 +116,18 @@ def requantize(
 
 
 def lower_softmax(builder: ProgramBuilder, node: Node) -> None:
-    """Leave a final softmax to the host, or emit it as an integer table, as the target does.
+    """Leave a final softmax to the host, in float, or emit it in integers.
 
     Raises:
-        UnsupportedByTarget: the target leaves softmax to the host, and the graph goes on after it; or it runs along the batch.
+        UnsupportedByTarget: it runs along the batch.
     """
     assert isinstance(node.operator, Softmax)  # the caller matched it
     source = node.inputs[0]
     axis = normalize_axis(node.operator.axis, len(builder.shape(source)))
     if axis == 0:
         raise UnsupportedByTarget(f"{node.name}: a softmax along the batch has no integer form")
-    if builder.spec.softmax is SoftmaxRule.HOST:
-        if builder.graph.consumers()[node.output]:
-            raise UnsupportedByTarget(
-                f"{node.name}: {builder.spec.name!r} runs a softmax on the host, so only at the end",
-                "choose a target with an integer softmax, or cut the model before it",
-            )
+    inside = bool(builder.graph.consumers()[node.output])
+    if builder.spec.softmax is SoftmaxRule.HOST and not inside:
         builder.host.append(
             HostStep(operator="Softmax", input=source, output=node.output, axis=axis)
         )
@@ -143,7 +142,7 @@ def lower_softmax(builder: ProgramBuilder, node: Node) -> None:
         inputs=(source,),
         output=node.output,
         constants={"table": exponential_table(builder.grid(source))},
-        attributes={"axis": axis, "maximum": grid.maximum},
+        attributes={"axis": axis, "maximum": round(1 / grid.step)},
     )
 
 

@@ -75,7 +75,8 @@ def encode(graph: Graph, ranges: Ranges, spec: TargetSpec) -> Encodings:
     for value in graph.inputs:
         grids[value.name] = _from_range(value.name, ranges, spec)
     for node in graph.nodes:
-        grids[node.output] = _node_grid(node, grids, ranges, spec)
+        inside = bool(graph.consumers()[node.output])
+        grids[node.output] = _node_grid(node, grids, ranges, spec, inside)
     return grids
 
 
@@ -106,14 +107,18 @@ def fixed_probability_grid(spec: UniformSpec) -> UniformGrid:
 
 
 def _node_grid(
-    node: Node, grids: Mapping[str, UniformGrid], ranges: Ranges, spec: TargetSpec
+    node: Node,
+    grids: Mapping[str, UniformGrid],
+    ranges: Ranges,
+    spec: TargetSpec,
+    inside: bool,
 ) -> UniformGrid:
     if keeps_grid(node.operator) or _is_mean_code(node.operator, spec):  # 1
         return grids[node.inputs[0]]
     if isinstance(node.operator, Softmax):  # 2
         if spec.softmax is SoftmaxRule.FIXED_POINT:
             return fixed_probability_grid(spec.activations)
-        if spec.softmax is SoftmaxRule.INTEGER_TABLE:
+        if inside or spec.softmax is SoftmaxRule.INTEGER_TABLE:
             return probability_grid(spec.activations)
         return grids[node.inputs[0]]  # it stays on the host; the value has no codes
     if isinstance(node.operator, Elementwise) and node.operator.function in BOUNDED:  # 3
@@ -125,7 +130,7 @@ def keeps_grid(operator: AnyOperator) -> bool:
     """Return whether an operator's results are some of its input's codes, or lie between them."""
     match operator:
         case Reduce(reduction=reduction):
-            return reduction is Reduction.MAX
+            return reduction in (Reduction.MAX, Reduction.MIN)
         case Resize(interpolation=interpolation):
             return interpolation is not Interpolation.CUBIC
         case _:

@@ -13,6 +13,13 @@ from intlower.backends.lowering.elementwise import (
     requantize,
 )
 from intlower.backends.lowering.encodings import encode
+from intlower.backends.lowering.extrema import lower_extremum
+from intlower.backends.lowering.matrices import lower_divide, lower_matmul
+from intlower.backends.lowering.normalization import (
+    lower_instance_norm,
+    lower_layer_norm,
+    lower_lrn,
+)
 from intlower.backends.lowering.pooling import lower_average_pool, lower_max_pool
 from intlower.backends.lowering.products import lower_difference, lower_multiply, lower_sum
 from intlower.backends.lowering.rearrangement import (
@@ -23,6 +30,7 @@ from intlower.backends.lowering.rearrangement import (
 from intlower.backends.lowering.reduction import lower_reduce
 from intlower.backends.lowering.resampling import lower_resize
 from intlower.backends.lowering.tables import (
+    is_table,
     lower_batch_norm,
     lower_function,
     lower_with_constant,
@@ -33,6 +41,7 @@ from intlower.compiler.errors import UnsupportedByTarget
 from intlower.compiler.graph import Graph, Node
 from intlower.compiler.moments import propagate_moments
 from intlower.compiler.operators import (
+    LRN,
     Add,
     AveragePool,
     BatchNormalization,
@@ -40,11 +49,15 @@ from intlower.compiler.operators import (
     Concat,
     Conv,
     DepthToSpace,
+    Div,
     Elementwise,
     Flatten,
     Gemm,
     GlobalAveragePool,
     Identity,
+    InstanceNormalization,
+    LayerNormalization,
+    MatMul,
     Maximum,
     MaxPool,
     Minimum,
@@ -62,8 +75,8 @@ from intlower.compiler.operators import (
     Sub,
     Transpose,
     known,
-    operator_name,
 )
+from intlower.compiler.placement import Place, check_operators, placed
 from intlower.compiler.program import IntegerProgram, Origin
 from intlower.compiler.recipe import Recipe
 from intlower.compiler.second_moments import SecondMoments
@@ -120,38 +133,47 @@ def lower_graph(
     for value in graph.inputs:
         builder.define_value(value.name)
     for node in graph.nodes:
-        _lower_node(builder, node, weighted)
+        builder.on_host = placed(builder.spec, graph, node) is Place.HOST
+        lower_node(builder, node, weighted)
     return assembled(builder, builder.spec.name, origin)
 
 
-def check_operators(graph: Graph, spec: TargetSpec) -> None:
-    """Raise UnsupportedByTarget, which lists all, where a graph has operators that the target lacks."""
-    refused = [
-        f"{operator_name(node.operator)} at {node.name!r}"
-        for node in graph.nodes
-        if type(node.operator).__name__ not in spec.operators
-    ]
-    if refused:
-        raise UnsupportedByTarget(
-            f"{spec.name!r} does not run {'; '.join(refused)}",
-            f"its operators are: {', '.join(sorted(spec.operators))}",
-        )
-
-
-def _lower_node(
-    builder: ProgramBuilder, node: Node, weighted: Callable[[ProgramBuilder, Node], None]
+def lower_node(
+    builder: ProgramBuilder,
+    node: Node,
+    weighted: Callable[[ProgramBuilder, Node], None] = lower_weighted,
 ) -> None:
+    """Emit the instructions of one node.
+
+    Args:
+        builder: of the program; what the node reads is defined.
+        node: to lower.
+        weighted: what lowers a Conv or Gemm.
+
+    Raises:
+        UnsupportedByTarget: the node has no integer form.
+    """
     match node.operator:
         case Conv() | Gemm():
             weighted(builder, node)
-        case Add() | Mul() | Maximum() | Minimum() | PRelu() if _second_is_constant(
-            builder, node
-        ):
+        case Add() | Mul() | Maximum() | Minimum() | PRelu() if is_table(builder, node):
             lower_with_constant(builder, node)
         case Add():
             lower_sum(builder, node)
         case Sub():
             lower_difference(builder, node)
+        case Maximum() | Minimum():
+            lower_extremum(builder, node)
+        case Div():
+            lower_divide(builder, node)
+        case MatMul():
+            lower_matmul(builder, node)
+        case LayerNormalization():
+            lower_layer_norm(builder, node)
+        case InstanceNormalization():
+            lower_instance_norm(builder, node)
+        case LRN():
+            lower_lrn(builder, node)
         case Mul():
             lower_multiply(builder, node)
         case Elementwise():
@@ -192,10 +214,6 @@ def _lower_node(
                 f"{node.name}: {type(node.operator).__name__} has no integer form on its own",
                 "run the standard passes before lowering",
             )
-
-
-def _second_is_constant(builder: ProgramBuilder, node: Node) -> bool:
-    return node.inputs[1] in builder.graph.constants and node.inputs[0] in builder.tensors
 
 
 def _lower_reshape(builder: ProgramBuilder, node: Node) -> None:

@@ -21,7 +21,9 @@ from intlower.compiler.operators import (
     Add,
     AveragePool,
     Concat,
+    Div,
     GlobalAveragePool,
+    MatMul,
     Mul,
     Softmax,
     Sub,
@@ -58,7 +60,8 @@ def encode_powers(
        or a calibration method, gave.
     3. Values that are never negative are unsigned where the target has such codes; but two summands, or factors, have one type.
     4. Positions that break the limits of shifts are lowered, as far as it takes.
-    5. A softmax in integers has the grid of probabilities.
+    5. A softmax in integers has the grid of probabilities,
+    6. but where something reads it, the position at which 1 is just past the greatest code.
 
     Args:
         graph: batch norm folded, activations fused.
@@ -127,7 +130,11 @@ def _groups(graph: Graph, spec: PowerOfTwoSpec) -> dict[str, str]:
 
     for node in graph.nodes:
         joined = isinstance(node.operator, Concat) and spec.one_position
-        host = isinstance(node.operator, Softmax) and spec.softmax is SoftmaxRule.HOST
+        host = (
+            isinstance(node.operator, Softmax)
+            and spec.softmax is SoftmaxRule.HOST
+            and not graph.consumers()[node.output]
+        )
         if _keeps(node, spec) or joined or host:
             roots = [find(name) for name in node.inputs if name in graph.values]
             for name in (*roots[1:], node.output):
@@ -141,6 +148,7 @@ def _is_probability(graph: Graph, name: str, spec: PowerOfTwoSpec) -> bool:
         producer is not None
         and isinstance(producer.operator, Softmax)
         and spec.softmax is SoftmaxRule.INTEGER_TABLE
+        and not graph.consumers()[name]
     )
 
 
@@ -154,6 +162,13 @@ def _own_position(
 ) -> int:
     """Case 2."""
     grid = spec.activations
+    producer = graph.producers().get(name)
+    if (
+        producer is not None
+        and isinstance(producer.operator, Softmax)
+        and graph.consumers()[name]
+    ):
+        return grid.bits if unsigned or not grid.signed else grid.bits - 1  # 6
     below, above = max(-found.minimum, 0.0), max(found.maximum, 0.0)
     if spec.positions is PositionRule.WITHOUT_SIGN:
         bound = max(below, above)
@@ -188,7 +203,7 @@ def _unsigned(graph: Graph, ranges: Ranges, group: Mapping[str, str]) -> frozens
         mixed = {
             group[name]
             for node in graph.nodes
-            if isinstance(node.operator, Add | Mul)
+            if isinstance(node.operator, Add | Div | MatMul | Mul)
             and len({group[name] in positive for name in node.inputs if name in group}) == 2
             for name in node.inputs
             if name in group

@@ -6,12 +6,11 @@ from dataclasses import replace
 
 from intlower.backends.lowering.builder import ProgramBuilder
 from intlower.backends.lowering.elementwise import lower_add
-from intlower.backends.lowering.rearrangement import expanded
+from intlower.backends.lowering.operands import lower_operands
 from intlower.backends.lowering.scales import prove_left_shift
 from intlower.backends.lowering.tables import lower_negation
-from intlower.compiler.errors import UnsupportedByTarget
 from intlower.compiler.graph import Node
-from intlower.compiler.operators import Add, Shape
+from intlower.compiler.operators import Add
 from intlower.kernels.signature import Requantize
 
 
@@ -23,8 +22,8 @@ def lower_multiply(builder: ProgramBuilder, node: Node) -> None:
     Raises:
         UnsupportedByTarget: the tensors differ in rank or in batch.
     """
-    prove_computed(builder, node)
-    a, b = (builder.grid(name) for name in node.inputs)
+    inputs = lower_operands(builder, node)
+    a, b = (builder.grid(name) for name in inputs)
     target = builder.define_value(node.output)
     multiplier, shift = builder.scale("multiply", (a.step, b.step), target.step, node.name)
     bound = 1
@@ -39,7 +38,7 @@ def lower_multiply(builder: ProgramBuilder, node: Node) -> None:
     builder.emit(
         "multiply",
         name=node.name,
-        inputs=node.inputs,
+        inputs=inputs,
         output=node.output,
         attributes={
             "multiplier": multiplier,
@@ -58,40 +57,12 @@ def lower_sum(builder: ProgramBuilder, node: Node) -> None:
     Raises:
         UnsupportedByTarget: the tensors differ in rank or in batch.
     """
-    prove_computed(builder, node)
-    shape = builder.graph.values[node.output].shape
-    inputs = tuple(
-        expanded(builder, node, name, shape, f"operand{i}")
-        for i, name in enumerate(node.inputs)
-    )
+    inputs = lower_operands(builder, node, expand=True)
     lower_add(builder, replace(node, inputs=inputs))
 
 
 def lower_difference(builder: ProgramBuilder, node: Node) -> None:
     """Emit the sum of a tensor and another's negation, which is a table."""
-    prove_computed(builder, node)
     negated = f"{node.output}.negated"
     lower_negation(builder, f"{node.name}.negated", node.inputs[1], negated)
     lower_sum(builder, replace(node, operator=Add(), inputs=(node.inputs[0], negated)))
-
-
-def prove_computed(builder: ProgramBuilder, node: Node) -> None:
-    """Prove that both operands are tensors of the program, of one rank and batch.
-
-    Raises:
-        UnsupportedByTarget: they are not.
-    """
-    operator = type(node.operator).__name__
-    shapes: list[Shape] = []
-    for name in node.inputs:
-        if name not in builder.tensors:
-            raise UnsupportedByTarget(
-                f"{node.name}: {operator} with the constant {name!r} has no integer form there",
-                "fold the constant into a layer",
-            )
-        shapes.append(builder.shape(name))
-    if len(shapes[0]) != len(shapes[1]) or shapes[0][:1] != shapes[1][:1]:
-        raise UnsupportedByTarget(
-            f"{node.name}: {operator} of {shapes[0]} and {shapes[1]}, which differ in rank or batch",
-            "reshape one to the rank of the other",
-        )

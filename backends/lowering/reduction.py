@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from intlower.backends.lowering.builder import ProgramBuilder
+from intlower.backends.lowering.extrema import lower_mirror
 from intlower.backends.lowering.rearrangement import Chain
 from intlower.backends.lowering.scales import prove_left_shift
 from intlower.compiler.errors import UnsupportedByTarget
@@ -21,7 +22,7 @@ def lower_reduce(builder: ProgramBuilder, node: Node) -> None:
     """Emit a pooling whose window is all that is reduced, between reshapes: [N, before, reduced, after].
 
     Raises:
-        UnsupportedByTarget: it reduces the batch, or takes minima.
+        UnsupportedByTarget: it reduces the batch.
     """
     operator = node.operator
     assert isinstance(operator, Reduce)  # the caller matched it
@@ -29,10 +30,6 @@ def lower_reduce(builder: ProgramBuilder, node: Node) -> None:
     axes = sorted(normalize_axis(axis, len(shape)) for axis in operator.axes)
     if 0 in axes:
         raise UnsupportedByTarget(f"{node.name}: the batch cannot be reduced")
-    if operator.reduction is Reduction.MIN:
-        raise UnsupportedByTarget(
-            f"{node.name}: ReduceMin has no integer form", "negate, take the maximum, negate"
-        )
     first, last = (axes[0], axes[-1] + 1) if axes else (1, 1)
     before, reduced, after = (
         math.prod(known(d) for d in shape[begin:end])
@@ -49,8 +46,15 @@ def lower_reduce(builder: ProgramBuilder, node: Node) -> None:
     chain.emit()
     pooled = f"{node.output}.pooled"
     target = builder.encodings[node.output]
-    builder.define(pooled, (shape[0], before, 1, after), target)
-    _pool(builder, node, image, pooled, reduced, target)
+    least = operator.reduction is Reduction.MIN
+    if least:  # the greatest of the mirrored codes
+        image = lower_mirror(builder, f"{node.name}.mirror", image, f"{node.output}.mirror")
+    grid = builder.grid(image) if least else target
+    builder.define(pooled, (shape[0], before, 1, after), grid)
+    _pool(builder, node, image, pooled, reduced, grid)
+    if least:
+        back = f"{node.output}.back"
+        pooled = lower_mirror(builder, f"{node.name}.back", pooled, back, target)
     ending = Chain(builder, node, pooled, node.output)
     ending.reshape(*(known(d) for d in builder.graph.values[node.output].shape[1:]))
     ending.emit()
@@ -72,7 +76,7 @@ def _pool(
         "pads": (0, 0, 0, 0),
     }
     name = f"{node.name}.pooled"
-    if operator.reduction is Reduction.MAX:
+    if operator.reduction in (Reduction.MAX, Reduction.MIN):
         attributes = {**window, "dilations": (1, 1)}
         builder.emit(
             "max_pool", name=name, inputs=(image,), output=pooled, attributes=attributes

@@ -55,26 +55,33 @@ def lower_function(builder: ProgramBuilder, node: Node) -> None:
     _emit(builder, node, y)
 
 
+def is_table(builder: ProgramBuilder, node: Node) -> bool:
+    """Return whether a node's second operand is a constant with one number, or one for each channel of the first."""
+    constant = parameter(builder.graph, node, 1)
+    if constant is None or node.inputs[0] not in builder.tensors:
+        return False
+    shape = builder.shape(node.inputs[0])
+    if constant.ndim > len(shape):
+        return False
+    return constant.size == 1 or per_channel_constant(constant, shape) is not None
+
+
 def lower_with_constant(builder: ProgramBuilder, node: Node) -> None:
-    """Emit `lookup`, or `lookup_channels`, for a sum, product, extremum or PRelu with a constant.
+    """Emit `lookup`, or `lookup_channels`, for a sum, product, extremum or PRelu with a constant that `is_table` found.
 
     Raises:
-        UnsupportedByTarget: the constant differs within a channel, or the tables would be too large.
+        UnsupportedByTarget: the tables would be too large.
     """
     source = node.inputs[0]
     constant = parameter(builder.graph, node, 1)
     assert constant is not None  # the caller looked
     compute = _OF_CONSTANT[type(node.operator)]
     x = _reals(builder.grid(source))
-    if constant.size == 1 and constant.ndim <= len(builder.shape(source)):
+    if constant.size == 1:
         _emit(builder, node, compute(x, constant.reshape(())))
         return
     numbers = per_channel_constant(constant, builder.shape(source))
-    if numbers is None:
-        raise UnsupportedByTarget(
-            f"{node.name}: a constant of shape {list(constant.shape)} differs within a channel of {builder.shape(source)}",
-            "constants with one number, or one for each channel, have an integer form",
-        )
+    assert numbers is not None  # the caller looked
     _emit(builder, node, compute(x[None, :], numbers[:, None]))
 
 

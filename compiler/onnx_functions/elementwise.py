@@ -58,4 +58,4 @@ def softmax(body: Body, key: KernelKey) -> Value:
     total = body.apply("ReduceSum", exponentials, axis)
     maximum = body.attribute("maximum")
     quotient = divide_half_up(exponentials * maximum, total)
-    return quotient.cast(key.output.dtype_name)
+    return quotient.minimum(key.output.limits[1]).cast(key.output.dtype_name)

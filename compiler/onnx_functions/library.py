@@ -16,6 +16,7 @@ from intlower.compiler.onnx_functions import (
 )
 from intlower.compiler.onnx_functions.body import Body, Value
 from intlower.compiler.onnx_functions.extended import EXTENDED_MEANINGS, EXTENDED_WRITERS
+from intlower.compiler.onnx_functions.general import GENERAL_MEANINGS, GENERAL_WRITERS
 from intlower.compiler.onnx_functions.half import HALF_MEANINGS, HALF_WRITERS
 from intlower.kernels.signature import KernelKey, Requantize
 
@@ -42,6 +43,7 @@ _WRITERS: dict[str, Callable[[Body, KernelKey], Value]] = {
     "linear_average_pool": logarithmic.linear_average_pool,
     "linear_clamp": logarithmic.linear_clamp,
     **EXTENDED_WRITERS,
+    **GENERAL_WRITERS,
     **HALF_WRITERS,
 }
 
@@ -69,6 +71,7 @@ _MEANINGS = {
     "linear_average_pool": "Mean of each window of linear {x}, ties away from zero, clamped",
     "linear_clamp": "Linear {x}, clamped",
     **EXTENDED_MEANINGS,
+    **GENERAL_MEANINGS,
     **HALF_MEANINGS,
 }
 

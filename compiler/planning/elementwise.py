@@ -80,6 +80,9 @@ def write_softmax(writer: RowWriter, instruction: Instruction) -> None:
         t.INNER: inner,
         t.TABLE: writer.constants.add(instruction.constants["table"].array, "int32"),
         t.VALUE: number(instruction.attributes["maximum"]),
+        t.HIGH: min(
+            number(instruction.attributes["maximum"]), instruction.kernel.output.limits[1]
+        ),
         t.OUTPUT_ZERO_POINT: binary_offset(instruction.kernel.output),
     }
     writer.row(instruction.name, t.SOFTMAX, columns, [(t.INPUT, x)], y)

@@ -12,6 +12,7 @@ from intlower.compiler.planning.elementwise import (
 )
 from intlower.compiler.planning.extended import EXTENDED_ROW_WRITERS
 from intlower.compiler.planning.fixed_point import write_mean_pool, write_softmax_fixed
+from intlower.compiler.planning.general import GENERAL_ROW_WRITERS
 from intlower.compiler.planning.half import (
     write_half_add,
     write_half_average_pool,
@@ -50,6 +51,7 @@ ROW_WRITERS: dict[str, Callable[[RowWriter, Instruction], None]] = {
     "mean_pool": write_mean_pool,
     "softmax_fixed": write_softmax_fixed,
     **EXTENDED_ROW_WRITERS,
+    **GENERAL_ROW_WRITERS,
     **LOG_ROW_WRITERS,
     "half_conv2d": write_half_products,
     "half_gemm": write_half_products,

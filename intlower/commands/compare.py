@@ -285,14 +285,38 @@ def _table(rows: Sequence[ComparisonRow]) -> tuple[tuple[str, ...], list[list[st
     ]
 
 
+def _overview(rows: Sequence[ComparisonRow]) -> tuple[tuple[str, ...], list[list[str]]]:
+    """Return headings and cells of the table of targets by models: points of top-1 lost, and KL."""
+    models = tuple(dict.fromkeys(row.model for row in rows))
+    targets = tuple(dict.fromkeys(row.target for row in rows))
+    found = {(row.target, row.model): _loss(row) for row in rows}
+    return ("target", *models), [
+        [target, *(found.get((target, model), "") for model in models)] for target in targets
+    ]
+
+
+def _loss(row: ComparisonRow) -> str:
+    """A cell of the overview."""
+    if row.figures is None:
+        return "unsupported" if row.unsupported else "failed"
+    assert row.figures.evaluation.kl is not None
+    return f"{_drop(row)} / {row.figures.evaluation.kl:.4f}"
+
+
 def _markdown(rows: Sequence[ComparisonRow]) -> str:
-    """Return what is written into a file: the table, and how it was made."""
+    """Return what is written into a file: an overview of several models, the table, and how it was made."""
     from intlower.benchmarking import machine
-    from intlower.markdown import markdown_table
+    from intlower.markdown import folded, markdown_table
 
     columns, cells = _table(rows)
-    return (
-        f"{markdown_table(columns, cells, COLUMNS[2:])}\n\n"
-        "Made by `intlower compare`. Drop: points of top-1 below the float model. Simulate: median of one sample on one "
-        f"thread of {machine()['processor']}."
+    table = markdown_table(columns, cells, COLUMNS[2:])
+    made = (
+        "Made by `intlower compare`. Drop: points of top-1 below the float model; KL: mean divergence of the outputs from "
+        "the float model's, in nats. Simulate: median of one sample on one thread of "
+        f"{machine()['processor']}."
     )
+    headings, losses = _overview(rows)
+    if len(headings) < 3:  # a single model: the table says it all
+        return f"{table}\n\n{made}"
+    overview = markdown_table(headings, losses, headings[1:])
+    return f"{overview}\n\n{folded('Every figure', table)}\n\nIn the first table: drop / KL. {made}"

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from intlower.commands.making import made_document, print_making
 from intlower.commands.options import (
     CALIBRATION_METHODS,
     FILE,
@@ -63,7 +64,7 @@ from intlower.terminal import (
     "--budget",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="The longest that --synthesize may take. Where it is cut short, two runs may differ.",
+    help="The longest that making inputs may take. Where it is cut short, two runs may differ.",
 )
 @click.option(
     "--calibration",
@@ -78,7 +79,8 @@ from intlower.terminal import (
     default="default",
     show_default=True,
     help="What to run: default, the target's own; none, only what is needed to lower at all; data-free-strict, the "
-    "default that refuses samples and ranges from noise.",
+    "default that refuses samples and ranges from noise; synthetic, the default with inputs made from the model's "
+    "batch-norm statistics and what they allow (some minutes).",
 )
 @click.option(
     "--with",
@@ -95,6 +97,12 @@ from intlower.terminal import (
     help="A step that the recipe goes without. Repeatable.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice.")
+@click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    help="Also show the recipe's steps, what each gate decided, and where every range came from.",
+)
 @output_options
 def compile_model(
     model: Path,
@@ -110,6 +118,7 @@ def compile_model(
     added: tuple[str, ...],
     removed: tuple[str, ...],
     seed: int,
+    verbose: bool,
     as_json: bool,
 ) -> None:
     """Compile the ONNX file MODEL to the integers of a target.
@@ -124,9 +133,9 @@ def compile_model(
     # before anything that takes time
     if samples is not None and synthesize is not None:
         raise click.UsageError("--samples and --synthesize exclude each other")
-    if budget is not None and synthesize is None:
+    prepared = load_target(target).recipe(recipe, added=added, removed=removed)
+    if budget is not None and synthesize is None and not prepared.synthesize:
         raise click.UsageError("--budget limits --synthesize, which is not given")
-    load_target(target).recipe(recipe, added=added, removed=removed)
     artifact = Path(f"{model.stem}.{target}.onnx") if output is None else output
     refuse_output(artifact, model, *([samples] if samples else []))
     begin = time.perf_counter()
@@ -179,6 +188,7 @@ def compile_model(
                 "size_bytes": size_bytes,
                 "seconds": round(seconds, 3),
                 "calibration": program.origin.calibration,
+                **made_document(program.origin),
                 "inputs": inputs,
                 "warnings": [{"message": str(guess), "hint": guess.hint} for guess in guesses],
             }
@@ -199,3 +209,5 @@ def compile_model(
             "seconds": f"{seconds:.1f}",
         }
     )
+    if verbose:
+        print_making(program.origin)

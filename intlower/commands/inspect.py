@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from intlower.commands.making import made_document, recipe_text
 from intlower.commands.options import FILE, examples, output_options
 from intlower.terminal import print_facts, print_json, print_line, print_table, shape_text
 
@@ -35,7 +36,8 @@ def inspect(artifact: Path, as_json: bool) -> None:
         {
             "target": program.target,
             "source": f"sha256 {origin.source_sha256}",
-            "pipeline": origin.pipeline,
+            "recipe": recipe_text(origin),
+            **({"gates": "; ".join(origin.verdicts)} if origin.verdicts else {}),
             "ranges": origin.calibration,
             "seed": origin.seed,
             "instructions": len(program.instructions),
@@ -103,6 +105,7 @@ def _document(program: IntegerProgram) -> dict[str, Any]:
         "source_sha256": program.origin.source_sha256,
         "pipeline": program.origin.pipeline,
         "calibration": program.origin.calibration,
+        **made_document(program.origin),
         "seed": program.origin.seed,
         "parameters": program.parameters,
         "multiply_accumulates": program.multiply_accumulates(),

@@ -305,7 +305,7 @@ HOSTILE: dict[str, Callable[[ModelProto], Any]] = {
     "no JSON": lambda m: setattr(m.metadata_props[0], "value", "{"),
     "JSON of another kind": lambda m: setattr(m.metadata_props[0], "value", "[1]"),
     "deep JSON": lambda m: setattr(m.metadata_props[0], "value", "[" * 100_000),
-    "huge JSON number": edit_text('"format": 2', '"format": 2' + "0" * 5000),
+    "huge JSON number": edit_text('"format": 3', '"format": 3' + "0" * 5000),
     "another format version": edit_metadata(lambda d: d.update(format=99)),
     "format of another type": edit_metadata(lambda d: d.update(format="1")),
     "format true": edit_metadata(lambda d: d.update(format=True)),

@@ -35,6 +35,10 @@ def test_a_program_records_how_it_came_to_be(model: Path) -> None:
     assert origin.pipeline == repr(load_target("snpe").recipe("none"))
     assert origin.calibration.startswith("batch-norm moments")
     assert origin.seed == 11
+    assert (origin.recipe, origin.steps, origin.verdicts) == ("none", (), ())
+    (named,) = (names for source, names in origin.ranges.items() if "first layer" in source)
+    assert named == ("input",)
+    assert sum(len(names) for names in origin.ranges.values()) >= len(program.instructions)
 
 
 def test_samples_and_given_ranges_reach_the_program(model: Path) -> None:

@@ -69,6 +69,20 @@ def test_compile_takes_ranges_from_samples_and_from_options(
     assert run.document["inputs"]["image"]["maximum"] == pytest.approx(7, abs=0.1)
 
 
+def test_compile_says_how_a_program_was_made(cli: Any) -> None:
+    options = ("--target", "snpe", "--without", "squant")
+    shown = cli("compile", cli.model, *options, "-v").out
+    assert "recipe default: " in shown
+    assert "squant" not in shown
+    assert "ranges from" in shown
+    document = cli("compile", cli.model, *options, "--json").document
+    assert "squant" not in document["steps"]
+    assert sum(map(len, document["range_sources"].values())) >= document["instructions"]
+    inspected = cli("inspect", document["artifact"], "--json").document
+    assert inspected["range_sources"] == document["range_sources"]
+    assert "recipe" in cli("inspect", document["artifact"]).out
+
+
 def test_a_guess_is_shown_as_a_warning_with_a_hint(
     cli: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,8 +75,13 @@ def test_two_workers_compare_and_write_a_table(cli: Any) -> None:
 @pytest.mark.usefixtures("here")
 def test_a_pair_that_a_target_does_not_run_keeps_its_line(cli: Any, wide_model: Path) -> None:
     options = ("--targets", "snpe", "--data", cli.data, "--count", 4)
-    run = cli("compare", wide_model, cli.model, *options, "--json")
+    Path("table.md").write_text(MARKED)
+    run = cli("compare", wide_model, cli.model, *options, "--write", "table.md", "--json")
     assert run.code == 0, run.err
+    overview, full = Path("table.md").read_text().split("<details>")
+    assert "| target | wide.onnx | digits.onnx |" in overview
+    assert "| snpe | unsupported | " in overview
+    assert "| digits.onnx | snpe | 4 |" in full
     first, second = run.document["rows"]
     assert first["status"] == "unsupported"
     assert "accumulator" in first["reason"]

@@ -40,9 +40,8 @@ def test_a_program_calibrated_with_synthetic_inputs_says_so_and_repeats(model: P
     first = compile_model(model, target="snpe", synthesize=4, progress=lines.append)
     again = compile_model(model, target="snpe", synthesize=4)
     assert "moments and 4 synthetic inputs, min-max" in first.origin.calibration
-    assert "level of real data" in first.origin.calibration or "real data's" in (
-        first.origin.calibration
-    )
+    (verdict,) = first.origin.verdicts
+    assert "level of real data" in verdict or "real data's" in verdict
     assert first == again
     assert any(line.startswith("synthesize 4: step 0 of") for line in lines)
 
@@ -68,6 +67,30 @@ def test_without_statistics_compilation_falls_back_with_a_warning(
     assert "random noise" in program.origin.calibration
     with pytest.raises(CalibrationError, match="cannot be synthesized"):
         compile_model(without_statistics, target="snpe", synthesize=4, added=("gptq",))
+
+
+def test_the_synthetic_recipe_is_the_default_with_what_inputs_allow(model: Path) -> None:
+    program = compile_model(model, target="snpe", recipe="synthetic", budget_seconds=1.0)
+    assert program.origin.recipe == "synthetic"
+    assert "correct_on_samples" in program.origin.steps
+    assert "32 synthetic inputs" in program.origin.calibration
+    assert [verdict.split()[0] for verdict in program.origin.verdicts] == ["synthetic", "bias"]
+    narrow = compile_model(
+        model, target="nart_arm:bits=4", recipe="synthetic", budget_seconds=1.0
+    )
+    assert "gptq" in narrow.origin.steps
+    samples = networks.random_inputs(networks.classifier(), batch=2)
+    with pytest.raises(DataError, match="takes no samples"):
+        compile_model(model, target="snpe", samples=samples, recipe="synthetic")
+
+
+def test_the_synthetic_recipe_falls_back_to_the_default(without_statistics: Path) -> None:
+    with pytest.warns(CalibrationWarning):
+        program = compile_model(without_statistics, target="snpe", recipe="synthetic")
+    with pytest.warns(CalibrationWarning):
+        default = compile_model(without_statistics, target="snpe")
+    assert (program.origin.recipe, program.origin.steps) == ("synthetic", default.origin.steps)
+    assert program.instructions == default.instructions
 
 
 def test_samples_and_synthesis_exclude_each_other(model: Path) -> None:

@@ -15,7 +15,7 @@ from intlower.compiler.program import IntegerProgram
 from intlower.compiler.simulator import run_reference
 from intlower.witnesses.tflite_micro import open_tflite_micro
 
-pytest.importorskip("tflite_micro", reason="pip install --no-deps tflite-micro")
+pytest.importorskip("tflite_micro", reason="pip install 'intlower[litert]'")
 pytestmark = pytest.mark.crosscheck
 
 KINDS = (
