@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib import import_module
-from types import MappingProxyType
 
 import onnx
 import torch
@@ -132,11 +130,7 @@ FAMILIES: tuple[tuple[str, str, int], ...] = (
 )
 
 # Some end in a search for maxima, which is no network any more.
-OPTIONS: Mapping[str, Mapping[str, bool]] = MappingProxyType(
-    dict.fromkeys(
-        ("centernet", "simplepose_coco", "simpleposemobile_coco"), {"return_heatmap": True}
-    )
-)
+HEATMAPS = frozenset({"centernet", "simplepose_coco", "simpleposemobile_coco"})
 
 
 def build(module: str, function: str, size: int) -> onnx.ModelProto:
@@ -148,7 +142,7 @@ def build(module: str, function: str, size: int) -> onnx.ModelProto:
         size: height and width of its image.
     """
     make = getattr(import_module(f"pytorchcv.models.{module}"), function)
-    options = OPTIONS.get(module, {})
+    options = {"return_heatmap": True} if module in HEATMAPS else {}
     with torch.random.fork_rng():
         torch.manual_seed(0)
         try:

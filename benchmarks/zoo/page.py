@@ -88,8 +88,13 @@ def _totals(records: Sequence[Record], targets: Sequence[str]) -> str:
         right = sum(succeeded(result) for result in results)
         compared = sum(result.get("compared", 0) for result in results)
         rows.append(
-            [target, str(count), str(compiled), f"{right} ({right / max(count, 1):.0%})"]
-            + [f"{compared:,}".replace(",", " ")]
+            [
+                target,
+                str(count),
+                str(compiled),
+                f"{right} ({right / max(count, 1):.0%})",
+                f"{compared:,}".replace(",", " "),
+            ]
         )
     imported = sum(record.get("imported") is True for record in records)
     exact = sum(record.get("float_error", 1.0) <= FLOAT_TOLERANCE for record in records)
