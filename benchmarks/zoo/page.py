@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.zoo.measure import FLOAT_TOLERANCE, MEMORY_BYTES, VERIFIED
+from benchmarks.zoo.measure import FLOAT_TOLERANCE, MEMORY_BYTES, ORACLE_WORK, VERIFIED
 from benchmarks.zoo.model import SAMPLES, ZooModel
 from intlower.markdown import markdown_table
 
@@ -21,7 +21,8 @@ Made by `python -m benchmarks.zoo --write docs/models.md` after `pip install '.[
   the passes, relative to the largest number of the output, or to 1 where that is greater. The network counts as imported up to {tolerance:g}.
 - **target columns**: *integers that differ*, *SQNR of the worst output*, *seconds to compile* (on a busy machine, one thread).
   The Numba engine's integers of **every tensor** are compared with onnxruntime's, which runs the artifact's own functions,
-  and with the NumPy oracle's, at the full size of the image given, for {verified} samples of random codes.
+  and with the NumPy oracle's, for {verified} samples of random codes of the size given; without the oracle (marked *o*) above
+  {work:.0f} * 10^9 multiply-accumulates.
 - **SQNR**: of {samples} images of smooth noise, against the float network. Where the file has batch normalization, ranges come from
   its statistics, without data; otherwise from {samples} other images of noise (marked *s*). Networks of random weights have
   random scales and shifts in their norms, and the statistics of noise that fit them. Trained networks never saw such noise.
@@ -49,6 +50,7 @@ def page(
         samples=SAMPLES,
         memory=MEMORY_BYTES >> 30,
         seconds=seconds,
+        work=ORACLE_WORK / 1e9,
     )
     unmade = {name: r["exported"] for name, r in records.items() if "exported" in r}
     measured = [
@@ -130,6 +132,8 @@ def _cell(result: Record | None) -> str:
     texts = [f"**{different}**" if different else "0"]
     texts.append("equal" if sqnr is None else f"{sqnr:.1f} dB")
     texts.append(f"{result['seconds']:.1f} s")
+    if "reference" not in result["mismatches"]:
+        texts.append("*o*")
     if result["host"]:
         texts.append(f"host {result['host']}")
     return ", ".join(texts)

@@ -51,7 +51,9 @@ def measure_bounded(job: ZooJob) -> str:
             return job.name
         record = read_record(job.folder, job.name)
         if step in job.targets:
-            record.setdefault("targets", {})[step] = {"reason": ended}
+            results = record.setdefault("targets", {})
+            key = "failure" if step in results else "reason"  # after compilation, or during
+            results[step] = {**results.get(step, {}), key: ended}
         else:
             record["imported"] = ended
         record["step"] = ""

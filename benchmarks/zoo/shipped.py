@@ -61,7 +61,7 @@ def shipped_models() -> tuple[ZooModel, ...]:
     return (
         # Recognition moves its batch, which must be fixed.
         _rapidocr("detection", "ch_PP-OCRv4_det_infer", (None, 3, 96, 96)),
-        _rapidocr("recognition", "ch_PP-OCRv4_rec_infer", (1, 3, 48, 96)),
+        _rapidocr("recognition", "ch_PP-OCRv4_rec_infer", (None, 3, 48, 192)),
         _rapidocr("direction", "ch_ppocr_mobile_v2.0_cls_infer", (None, 3, 48, 192)),
         ZooModel(
             name="nudenet-yolov8n",

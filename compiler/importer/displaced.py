@@ -22,6 +22,8 @@ Converter = Callable[[OnnxNode, Scope], None]
 MOVED = "it moves the free batch from the front: give the input a fixed one with `--shape`"
 
 _ALONG_AXIS = frozenset({"Concat", "Gather", "Split"})
+# The opset from which on the limits of Slice are inputs.
+_SLICE_INPUTS = 10
 _REDUCING = frozenset({"ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum"})
 
 
@@ -87,6 +89,8 @@ def convert_displaced(
     elif node.operator in _ALONG_AXIS:
         axis = normalize_axis(node.integer("axis", 0), len(permutation))
         _along(node, scope, bases, permutation, axis, converters)
+    elif node.operator == "Slice":
+        _slice(node, scope, bases[0], permutation, converters)
     elif node.operator in _REDUCING or node.operator == "Squeeze":
         axes = _axes(node, scope, len(permutation), grown=False)
         _removing(node, scope, bases[0], permutation, axes, converters)
@@ -120,6 +124,29 @@ def _along(
         displace(node, scope, base, permutation, output)
 
 
+def _slice(
+    node: OnnxNode,
+    scope: Scope,
+    base: str,
+    permutation: tuple[int, ...],
+    converters: Mapping[str, Converter],
+) -> None:
+    """Convert Slice, of the batch too: whether that keeps every sample is for its converter to see."""
+    if node.opset < _SLICE_INPUTS:
+        listed, starts = node.integers("axes"), node.integers("starts") or ()
+    else:
+        listed = scope.integers(node.input(3), "list of axes") if node.input(3) else None
+        starts = scope.integers(node.input(1), "list of starts")
+    axes = range(len(starts)) if listed is None else listed
+    own = [permutation[normalize_axis(axis, len(permutation))] for axis in axes]
+    name = _integers(node, scope, own)
+    inputs = (base, node.input(1), node.input(2), name, node.input(4))
+    temporary = {node.outputs[0]: scope.fresh(node.outputs[0])}
+    changed = _with_axes(node, scope, "axes", own, inputs, temporary)
+    converters[node.operator](changed, scope)
+    displace(node, scope, temporary[node.outputs[0]], permutation, node.outputs[0])
+
+
 def _removing(
     node: OnnxNode,
     scope: Scope,
@@ -133,9 +160,8 @@ def _removing(
     if 0 in own:
         raise NotSupported(MOVED)
     temporary = {node.outputs[0]: scope.fresh(node.outputs[0])}
-    listed = scope.fresh(f"{node.name}_axes")
-    scope.define_array(listed, np.array(own, np.int64))
-    changed = _with_axes(node, scope, "axes", own, (base, listed), temporary)
+    inputs = (base, _integers(node, scope, own))
+    changed = _with_axes(node, scope, "axes", own, inputs, temporary)
     converters[node.operator](changed, scope)
     if node.operator == "Squeeze" or not node.integer("keepdims", 1):
         permutation = _without(permutation, set(axes))
@@ -171,6 +197,13 @@ def _axes(node: OnnxNode, scope: Scope, rank: int, *, grown: bool) -> tuple[int,
         raise NotSupported(MOVED)
     total = rank + len(listed) if grown else rank
     return tuple(sorted({normalize_axis(axis, total) for axis in listed}))
+
+
+def _integers(node: OnnxNode, scope: Scope, values: Sequence[int]) -> str:
+    """Return the name of a new constant list of axes."""
+    name = scope.fresh(f"{node.name}_axes")
+    scope.define_array(name, np.array(values, np.int64))
+    return name
 
 
 def _without(permutation: tuple[int, ...], axes: set[int]) -> tuple[int, ...]:

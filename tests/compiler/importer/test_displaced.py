@@ -43,6 +43,23 @@ def test_queries_keys_and_values_are_split_and_squeezed(opset: int) -> None:
     networks.assert_evaluates_as_in_onnxruntime(b.model({"x": SHAPE}, *parts))
 
 
+@pytest.mark.parametrize("opset", [9, 17])
+def test_queries_keys_and_values_are_sliced_and_squeezed(opset: int) -> None:
+    b = networks.NetworkBuilder(opset=opset)
+    x = split_into_heads(b)
+    last = 1 << 62
+    slices = [
+        b.slice(x, [0], [1], [0]),
+        b.slice(x, [0, 1, 0], [last, 2, last], [1, 0, 2]),  # every sample, the keys, both heads
+        b.slice(x, [2], [last], [-5]),
+    ]
+    if opset < 13:
+        parts = [b.node("Squeeze", part, axes=[0]) for part in slices]
+    else:
+        parts = [b.node("Squeeze", part, b.integers(0)) for part in slices]
+    networks.assert_evaluates_as_in_onnxruntime(b.model({"x": SHAPE}, *parts))
+
+
 @pytest.mark.parametrize("keep", [0, 1])
 def test_branches_stacked_in_front_of_the_batch_are_averaged(keep: int) -> None:
     b = networks.NetworkBuilder()
