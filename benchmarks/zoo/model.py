@@ -28,6 +28,7 @@ class ZooModel:
         make: returns the model; needs the package.
         shapes: of graph inputs that the file leaves open.
         image: (least, greatest) of the inputs that it was made for.
+        text: whether it reads text: noise would leave it silent.
     """
 
     name: str
@@ -36,6 +37,18 @@ class ZooModel:
     make: Callable[[], onnx.ModelProto]
     shapes: Mapping[str, Shape] = field(default_factory=dict)
     image: tuple[float, float] = (-2.0, 2.0)
+    text: bool = False
+
+    def inputs(self, shape: Shape, count: int, seed: int) -> NDArray[np.float32]:
+        """Return inputs of one name: noise or text.
+
+        Args:
+            shape: of the graph input, batch first.
+            count: number of samples.
+            seed: of what is drawn.
+        """
+        draw = text_images if self.text else images
+        return draw(tuple(d or 1 for d in shape[1:]), count, seed, self.image)
 
     @property
     def version(self) -> str:
@@ -83,3 +96,31 @@ def images(
     return np.clip(
         total * np.float32((high - low) / 4) + np.float32((high + low) / 2), low, high
     ).astype(np.float32)
+
+
+def text_images(
+    shape: tuple[int, ...], count: int, seed: int, bounds: tuple[float, float]
+) -> NDArray[np.float32]:
+    """Return dark digits and letters on a light ground.
+
+    Args:
+        shape: (channels, height, width) of one sample.
+        count: number of samples.
+        seed: of the letters.
+        bounds: the numbers of ink and ground.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    random = np.random.default_rng(seed)
+    letters = list("abcdefghijkmnpqrstuvwxyzABCDEFGHKLMNPRTUVWXYZ23456789")
+    font = ImageFont.load_default(30)
+    pages = []
+    for _ in range(count):
+        page = Image.new("L", (shape[2], shape[1]), 255)
+        pen = ImageDraw.Draw(page)
+        for top in range(6, shape[1] - 30, 40):
+            pen.text((8, top), "".join(random.choice(letters, 8)), font=font, fill=0)
+        pages.append(np.asarray(page, np.float32) / 255)
+    low, high = bounds
+    gray = np.stack(pages)[:, None] * np.float32(high - low) + np.float32(low)
+    return np.repeat(gray, shape[0], axis=1)

@@ -23,8 +23,8 @@ Made by `python -m benchmarks.zoo --write docs/models.md` after `pip install '.[
   The Numba engine's integers of **every tensor** are compared with onnxruntime's, which runs the artifact's own functions,
   and with the NumPy oracle's, for {verified} samples of random codes of the size given; without the oracle (marked *o*) above
   {work:.0f} * 10^9 multiply-accumulates.
-- **SQNR**: of {samples} images of smooth noise, against the float network. Where the file has batch normalization, ranges come from
-  its statistics, without data; otherwise from {samples} other images of noise (marked *s*). Networks of random weights have
+- **SQNR**: of {samples} images of smooth noise (of letters, where a network reads them), against the float network. Where the file has batch normalization, for half of its
+  convolutions at least, ranges come from its statistics, without data; otherwise from {samples} other images of noise (marked *s*). Networks of random weights have
   random scales and shifts in their norms, and the statistics of noise that fit them. Trained networks never saw such noise.
 - **limits**: {memory} GiB of memory, and {seconds:.0f} s for each target.
 """

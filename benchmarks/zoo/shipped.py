@@ -22,6 +22,7 @@ def _rapidocr(name: str, file: str, shape: Shape) -> ZooModel:
         make=_file("rapidocr_onnxruntime", "models", f"{file}.onnx"),
         shapes={"x": shape},
         image=(-1.0, 1.0),
+        text=True,
     )
 
 
