@@ -6,10 +6,12 @@ import argparse
 import math
 import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from benchmarks.zoo.catalogue import catalogue
-from benchmarks.zoo.measure import read_record, record_path, write_record
+from benchmarks.zoo.measure import read_record, record_path, sources_digest, write_record
 from benchmarks.zoo.page import page, succeeded
 from benchmarks.zoo.run import ROOT, ZooJob, measure_bounded
 from intlower.compiler.files import write_atomically
@@ -33,7 +35,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--stop-after", type=float, metavar="SECONDS", default=math.inf)
     parser.add_argument(
         "--again",
-        choices=("no", "failed", "all"),
+        choices=("no", "failed", "outdated", "all"),
         default="no",
         help="which kept results are measured again",
     )
@@ -41,19 +43,25 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def forget(folder: Path, name: str, targets: tuple[str, ...], failed_only: bool) -> None:
+def is_kept(result: Mapping[str, Any], again: str, sources: str) -> bool:
+    """Whether a result stays as it is."""
+    match again:
+        case "failed":
+            return succeeded(result)
+        case "outdated":
+            return result.get("sources") == sources
+        case _:
+            return again == "no"
+
+
+def forget(folder: Path, name: str, targets: tuple[str, ...], again: str, sources: str) -> None:
     """Remove the results that shall be measured again."""
     record = read_record(folder, name)
-    kept = {
-        target: result
-        for target, result in record.get("targets", {}).items()
-        if target not in targets or (failed_only and succeeded(result))
-    }
-    if kept == record.get("targets") and record.get("imported") is True and failed_only:
+    results = record.get("targets", {})
+    kept = {t: r for t, r in results.items() if t not in targets or is_kept(r, again, sources)}
+    if kept == results and record.get("imported") is True:
         return
-    if not failed_only:
-        record.pop("float_error", None)
-    for key in ("imported", "exported"):
+    for key in ("exported", "float_error", "imported"):
         record.pop(key, None)
     write_record(folder, name, record | {"targets": kept})
 
@@ -61,6 +69,7 @@ def forget(folder: Path, name: str, targets: tuple[str, ...], failed_only: bool)
 def main() -> None:
     """Measure what is not known yet and write the page."""
     options = arguments()
+    sources = sources_digest()
     options.folder.mkdir(parents=True, exist_ok=True)
     targets = tuple(options.targets.split(","))
     entries = [entry for entry in catalogue() if re.search(options.only, entry.name)]
@@ -68,7 +77,7 @@ def main() -> None:
     if not options.page_only:
         for entry in installed:
             if options.again != "no" and record_path(options.folder, entry.name).exists():
-                forget(options.folder, entry.name, targets, options.again == "failed")
+                forget(options.folder, entry.name, targets, options.again, sources)
         waiting = [
             entry.name
             for entry in installed
@@ -99,7 +108,7 @@ def main() -> None:
             for entry in entries
             if record_path(options.folder, entry.name).exists()
         }
-        text = page(entries, records, targets, options.seconds)
+        text = page(entries, records, targets, options.seconds, sources)
         write_atomically(options.write, text.encode())
 
 

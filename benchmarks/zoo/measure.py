@@ -8,6 +8,7 @@ process, and it names the step under way, so that the parent knows which one tha
 
 from __future__ import annotations
 
+import hashlib
 import json
 import resource
 import sys
@@ -55,6 +56,16 @@ Arrays = Mapping[str, NDArray[Any]]
 Document = dict[str, Any]
 
 
+def sources_digest() -> str:
+    """Return eight digits that change with any source of the compiler, the targets or the kernels."""
+    digest = hashlib.sha256()
+    root = Path(__file__).resolve().parents[2]
+    for folder in ("kernels", "compiler", "backends"):
+        for path in sorted((root / folder).rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:8]
+
+
 def record_path(folder: Path, name: str) -> Path:
     """Return where the results of a network are kept."""
     return folder / f"{name}.json"
@@ -77,6 +88,7 @@ def measure(entry: ZooModel, folder: Path, targets: tuple[str, ...]) -> None:
     """Fill a network's record: import, comparison in float, and every target that is not in it yet."""
     record = read_record(folder, entry.name)
     record.setdefault("targets", {})
+    sources = sources_digest()
 
     def starts(step: str) -> None:
         record["step"] = step
@@ -128,6 +140,7 @@ def measure(entry: ZooModel, folder: Path, targets: tuple[str, ...]) -> None:
             starts(target)
             samples = None if norms else other_images(entry, inputs)
             result = compiled(path, entry, target, samples)
+            result.document["sources"] = sources
             record["targets"][target] = result.document
             if result.program is not None:
                 starts(target)  # kept already: verification may take too long

@@ -26,6 +26,7 @@ Made by `python -m benchmarks.zoo --write docs/models.md` after `pip install '.[
 - **SQNR**: of {samples} images of smooth noise (of letters, where a network reads them), against the float network. Where the file has batch normalization, for half of its
   convolutions at least, ranges come from its statistics, without data; otherwise from {samples} other images of noise (marked *s*). Networks of random weights have
   random scales and shifts in their norms, and the statistics of noise that fit them. Trained networks never saw such noise.
+- **†**: measured with an earlier state of the sources than that of the page; `--again outdated` measures it again. *-*: not run.
 - **limits**: {memory} GiB of memory, and {seconds:.0f} s for each target.
 """
 
@@ -35,6 +36,7 @@ def page(
     records: Mapping[str, Record],
     targets: Sequence[str],
     seconds: float,
+    sources: str,
 ) -> str:
     """Return the page.
 
@@ -43,6 +45,7 @@ def page(
         records: what is known of each.
         targets: the columns.
         seconds: the limit of time that was in force.
+        sources: digest of the sources; results of others are marked.
     """
     text = INTRODUCTION.format(
         tolerance=FLOAT_TOLERANCE,
@@ -58,7 +61,7 @@ def page(
     ]
     missing = [entry.name for entry in entries if entry.name not in records]
     columns = ["network", "from", "nodes", "float nodes", "float error", *targets]
-    rows = [_row(entry, records[entry.name], targets) for entry in measured]
+    rows = [_row(entry, records[entry.name], targets, sources) for entry in measured]
     parts = [
         text,
         "## Totals",
@@ -72,7 +75,7 @@ def page(
         rows = [[name, str(text)] for name, text in unmade.items()]
         parts += ["## No file to measure", markdown_table(["network", "reason"], rows)]
     if missing:
-        parts += ["## Not measured", "Their package was not installed: " + ", ".join(missing)]
+        parts += ["## Not measured", ", ".join(missing)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -83,31 +86,34 @@ def succeeded(result: Record) -> bool:
 
 def _totals(records: Sequence[Record], targets: Sequence[str]) -> str:
     rows = []
-    count = len(records)
+    refused = sum(record.get("imported") is not True for record in records)
     for target in targets:
-        results = [record.get("targets", {}).get(target, {}) for record in records]
-        compiled = sum("instructions" in result for result in results)
-        right = sum(succeeded(result) for result in results)
-        compared = sum(result.get("compared", 0) for result in results)
+        found = [r["targets"][target] for r in records if target in r.get("targets", {})]
+        tried = len(found) + refused
+        right = sum(succeeded(result) for result in found)
+        compared = sum(result.get("compared", 0) for result in found)
         rows.append(
             [
                 target,
-                str(count),
-                str(compiled),
-                f"{right} ({right / max(count, 1):.0%})",
+                str(tried),
+                str(sum("instructions" in result for result in found)),
+                f"{right} ({right / max(tried, 1):.1%})",
+                str(sum(sum(result.get("mismatches", {}).values()) for result in found)),
                 f"{compared:,}".replace(",", " "),
+                str(len(records) - tried),
             ]
         )
     imported = sum(record.get("imported") is True for record in records)
     exact = sum(record.get("float_error", 1.0) <= FLOAT_TOLERANCE for record in records)
-    columns = ["target", "networks", "compiled", "compiled, 0 mismatches", "integers compared"]
+    columns = ["target", "networks", "compiled", "compiled, 0 differ", "integers that differ"]
+    columns += ["integers compared", "not run"]
     return (
-        f"{count} networks, {imported} imported, {exact} of them within the tolerance in float.\n\n"
+        f"{len(records)} networks, {imported} imported, {exact} of them within the tolerance in float.\n\n"
         + markdown_table(columns, rows, columns[1:])
     )
 
 
-def _row(entry: ZooModel, record: Record, targets: Sequence[str]) -> list[str]:
+def _row(entry: ZooModel, record: Record, targets: Sequence[str], sources: str) -> list[str]:
     mark = " *s*" if record.get("calibration") == "samples" else ""
     error = record.get("float_error")
     return [
@@ -116,17 +122,18 @@ def _row(entry: ZooModel, record: Record, targets: Sequence[str]) -> list[str]:
         str(record.get("nodes", "")),
         str(record.get("float_nodes", "")),
         "" if error is None else f"{error:.0e}",
-        *(_cell(record.get("targets", {}).get(target)) for target in targets),
+        *(_cell(record.get("targets", {}).get(target), sources) for target in targets),
     ]
 
 
-def _cell(result: Record | None) -> str:
+def _cell(result: Record | None, sources: str) -> str:
     if result is None:
         return "-"
+    older = "" if result.get("sources") == sources else " †"
     if "instructions" not in result:
-        return "no"
+        return f"no{older}"
     if "mismatches" not in result:
-        return "failed"
+        return f"failed{older}"
     different = sum(result["mismatches"].values())
     sqnr = result["sqnr"]
     texts = [f"**{different}**" if different else "0"]
@@ -136,7 +143,7 @@ def _cell(result: Record | None) -> str:
         texts.append("*o*")
     if result["host"]:
         texts.append(f"host {result['host']}")
-    return ", ".join(texts)
+    return ", ".join(texts) + older
 
 
 def _failures(
@@ -152,8 +159,8 @@ def _failures(
             rows.append([entry.name, "float", f"error {record['float_error']:.1e}"])
         grouped: dict[str, list[str]] = {}
         for target in targets:
-            result = record["targets"].get(target, {"reason": "not run"})
-            if text := _reason(result):
+            result = record["targets"].get(target)
+            if result is not None and (text := _reason(result)):
                 grouped.setdefault(text, []).append(target)
         rows += [[entry.name, ", ".join(names), text] for text, names in grouped.items()]
     return markdown_table(["network", "where", "reason"], rows) if rows else "None."
