@@ -44,10 +44,10 @@ class HalfTarget:
         origin: Origin,
         second_moments: Mapping[str, SecondMoments] | None = None,
     ) -> IntegerProgram:
-        """Return the program; ranges are of no use to it. See `lowering_half.lower.lower_half`."""
+        """Return the program; see `lowering_half.lower.lower_half`."""
         from intlower.backends.lowering_half import lower_half
 
-        return lower_half(graph, self.spec, origin)
+        return lower_half(graph, ranges, self.spec, recipe, origin)
 
 
 # Every float operator that the half-precision lowering has a form for.
@@ -58,6 +58,7 @@ HALF_OPERATORS = frozenset(
         "Clip",
         "Concat",
         "Conv",
+        "DepthToSpace",
         "Flatten",
         "Gemm",
         "GlobalAveragePool",
@@ -68,5 +69,7 @@ HALF_OPERATORS = frozenset(
         "Reshape",
         "Slice",
         "Softmax",
+        "SpaceToDepth",
+        "Transpose",
     }
 )

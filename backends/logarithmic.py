@@ -160,6 +160,7 @@ LOG_OPERATORS = frozenset(
         "Clip",
         "Concat",
         "Conv",
+        "DepthToSpace",
         "Flatten",
         "Gemm",
         "GlobalAveragePool",
@@ -170,5 +171,7 @@ LOG_OPERATORS = frozenset(
         "Reshape",
         "Slice",
         "Softmax",
+        "SpaceToDepth",
+        "Transpose",
     }
 )

@@ -9,12 +9,14 @@ from types import MappingProxyType
 from intlower.compiler.errors import TargetError
 from intlower.compiler.passes.absorb_bias import AbsorbBias
 from intlower.compiler.passes.base import Pass
+from intlower.compiler.passes.batch_to_front import BatchToFront
 from intlower.compiler.passes.equalize import Equalize
 from intlower.compiler.passes.estimate_inputs import EstimateInputs
 from intlower.compiler.passes.fill_depthwise import FillDepthwise
 from intlower.compiler.passes.fit_powers_of_two import FitPowersOfTwo
 from intlower.compiler.passes.lift_matmul import LiftMatmul
 from intlower.compiler.passes.silence_channels import SilenceChannels
+from intlower.compiler.passes.split_slopes import SplitSlopes
 from intlower.compiler.passes.split_transposed import SplitTransposed
 from intlower.compiler.passes.standard import STANDARD_PASSES
 from intlower.compiler.recipe import Recipe, WeightRounding
@@ -25,8 +27,13 @@ RECIPE_NAMES = ("default", "none", "data-free-strict", "synthetic")
 # As many as the figures of docs/accuracy.md were measured with.
 SYNTHETIC_INPUTS = 32
 
-# What makes convolutions of other products, for targets that multiply weights in convolutions only.
-CONVOLUTION_PASSES: tuple[Pass, ...] = (SplitTransposed(), LiftMatmul())
+# What makes of other forms those that targets have: convolutions of other products with weights, and the batch in front.
+CONVOLUTION_PASSES: tuple[Pass, ...] = (
+    BatchToFront(),
+    SplitTransposed(),
+    LiftMatmul(),
+    SplitSlopes(),
+)
 
 Step = Callable[[Recipe], Recipe]
 
@@ -118,6 +125,11 @@ def uniform_recipe(
         own_steps += ("correct_on_samples",) if wide_bias else ()
         own_steps += ("gptq",) if spec.weights.bits <= 4 else ()
     recipe = composed_recipe(spec.name, name, own_steps, _steps(spec), added, removed)
+    return with_convolutions(recipe)
+
+
+def with_convolutions(recipe: Recipe) -> Recipe:
+    """Return a composed recipe that makes convolutions of other products after the passes that every target begins with."""
     own = recipe.passes[len(STANDARD_PASSES) :]
     return replace(recipe, passes=(*STANDARD_PASSES, *CONVOLUTION_PASSES, *own))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from intlower.backends.recipes import STEPS, composed_recipe
+from intlower.backends.recipes import STEPS, composed_recipe, with_convolutions
 from intlower.compiler.recipe import Recipe
 
 # Halves need no ranges. Equalizing helps only where numbers leave [2**-24, 65504], so it has to be asked for.
@@ -43,7 +43,7 @@ def half_recipe(
     """
     steps = {step: STEPS[step] for step in HALF_STEPS}
     recipe = composed_recipe(target, name, ("silence_channels",), steps, added, removed)
-    return replace(recipe, needs_ranges=False, synthesize=0)
+    return replace(with_convolutions(recipe), needs_ranges=False, synthesize=0)
 
 
 def mixed_recipe(
@@ -66,4 +66,4 @@ def mixed_recipe(
     """
     own = ("estimate_inputs", "silence_channels", "fill_depthwise", "correct_bias", "squant")
     steps = {step: STEPS[step] for step in MIXED_STEPS}
-    return composed_recipe(target, name, own, steps, added, removed)
+    return with_convolutions(composed_recipe(target, name, own, steps, added, removed))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from intlower.backends.power_of_two import PowerOfTwoTarget
 from intlower.backends.uniform import UNIFORM_OPERATORS
 from intlower.compiler.grids import UniformSpec
+from intlower.compiler.operators import Function
 from intlower.compiler.power_spec import (
     BiasPlace,
     MeanDivisor,
@@ -15,6 +16,7 @@ from intlower.compiler.power_spec import (
     ShiftLimits,
 )
 from intlower.compiler.spec import (
+    HOST_OPERATORS,
     AccumulatorSpec,
     MultiplierSpec,
     SoftmaxRule,
@@ -29,6 +31,11 @@ _QUANTIZER = "Xilinx/Vitis-AI src/vai_quantizer/vai_q_pytorch"
 _KERNELS = f"{_QUANTIZER}/include/cpu/nndct_fix_kernels_cpu.h"
 _ADJUST = f"{_QUANTIZER}/nndct_shared/quantization/fix_pos_adjust.py"
 _GREATEST_POSITION = 12
+
+# What no DPU has: products of activations, normalizations, and of functions all but those that the product guides list.
+_DPU_FUNCTIONS = {Function.HARD_SIGMOID, Function.HARD_SWISH, Function.LEAKY_RELU}
+_HOST = HOST_OPERATORS | {"MatMul", "Maximum", "Minimum", "PRelu"}
+_HOST |= {function.value for function in Function if function not in _DPU_FUNCTIONS}
 
 
 def _make(name: str, options: Mapping[str, str]) -> PowerOfTwoTarget:
@@ -65,6 +72,7 @@ def _make(name: str, options: Mapping[str, str]) -> PowerOfTwoTarget:
             softmax=SoftmaxRule.HOST,
             calibration="diffs",
             operators=UNIFORM_OPERATORS,
+            host=_HOST,
             bias=BiasPlace.OWN,
             positions=PositionRule.LEAST_ERROR,
             shifts=ShiftLimits(
@@ -107,7 +115,10 @@ def _make(name: str, options: Mapping[str, str]) -> PowerOfTwoTarget:
                     f"{_QUANTIZER}/csrc/cpu/nndct_fix_kernels_cpu.cc: see `positions`; there the mode over batches, "
                     "here one position for all samples"
                 ),
-                "operators": our_definition("what intlower lowers to integers for this target"),
+                "operators": our_definition(
+                    "what intlower lowers to integers; functions that the DPU's product guides list run on it (PG338 and "
+                    "PG389, Features: ReLU, ReLU6, Leaky ReLU, Hard Sigmoid, Hard Swish), what they lack on the host"
+                ),
                 "bias": public_fact(f"{_ADJUST}: shift_bias = fp_w + fp_x - fp_b"),
                 "positions": public_fact(
                     f"{_QUANTIZER}/csrc/cpu/nndct_fix_kernels_cpu.cc, diffs: the least squared error of 5 "

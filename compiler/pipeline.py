@@ -19,6 +19,7 @@ from intlower.compiler.graph import Graph
 from intlower.compiler.importer import import_model, read_model
 from intlower.compiler.operators import Shape
 from intlower.compiler.passes.base import run_passes
+from intlower.compiler.placement import runs_on_host
 from intlower.compiler.program import IntegerProgram, Origin
 from intlower.compiler.recipe import WeightRounding
 from intlower.compiler.sample_correction import correct_on_samples
@@ -92,8 +93,10 @@ def compile_model(
     model, digest = read_model(path)
     graph = import_model(model, shapes=shapes)
     graph = run_passes(graph, prepared.passes, lambda name: say(f"pass {name}"))
+    # What the host computes between halves is on grids that follow from ranges.
+    needs_ranges = prepared.needs_ranges or runs_on_host(chosen.spec, graph)
     made = None
-    if synthesize is not None and prepared.needs_ranges:
+    if synthesize is not None and needs_ranges:
         made = _synthesized(
             graph,
             synthesize,
@@ -108,7 +111,7 @@ def compile_model(
             prepared = replace(rest, name=prepared.name, passes=prepared.passes)
     synthetic = None if made is None else made.samples
     calibration = Calibration(ranges={}, summary="none: the target needs no ranges")
-    if prepared.needs_ranges:
+    if needs_ranges:
         say("calibrate")
         calibration = calibrate(
             graph,

@@ -6,8 +6,8 @@ import enum
 
 from intlower.compiler.errors import UnsupportedByTarget
 from intlower.compiler.graph import Graph, Node
-from intlower.compiler.operators import Softmax, operator_name
-from intlower.compiler.spec import Contract, SoftmaxRule
+from intlower.compiler.operators import Add, Concat, Softmax, operator_name
+from intlower.compiler.spec import Contract, SoftmaxRule, TargetSpec
 
 
 class Place(enum.Enum):
@@ -21,7 +21,8 @@ def placed(spec: Contract, graph: Graph, node: Node) -> Place | None:
     """Return where a node runs on a target; None where nothing runs it.
 
     An operator is native where the contract lists its class under `operators`, and runs on the host where it lists the
-    class, or the function that the class stands for, under `host`. A softmax that a target leaves to the host runs there
+    class, or the function that the class stands for, under `host`. Beside numbers that are not uniform codes the host also
+    adds and joins constants, and adds what broadcasts. A softmax that a target leaves to the host runs there
     in float at the end of a network, see `HostStep`, and in integers inside of one.
     """
     operator = node.operator
@@ -31,7 +32,19 @@ def placed(spec: Contract, graph: Graph, node: Node) -> Place | None:
         return Place.HOST
     if classes in spec.host or operator_name(operator) in spec.host:
         return Place.HOST
+    if not isinstance(spec, TargetSpec) and _joins_unlike(graph, node):
+        return Place.HOST
     return Place.TARGET if classes in spec.operators else None
+
+
+def _joins_unlike(graph: Graph, node: Node) -> bool:
+    """Return whether an Add or Concat reads a constant, or adds tensors of two shapes: only uniform codes have a form for it."""
+    if not isinstance(node.operator, Add | Concat):
+        return False
+    if any(name in graph.constants for name in node.inputs):
+        return True
+    shapes = {graph.values[name].shape for name in node.inputs}
+    return isinstance(node.operator, Add) and len(shapes) > 1
 
 
 def runs_on_host(spec: Contract, graph: Graph) -> bool:

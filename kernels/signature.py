@@ -184,7 +184,7 @@ OPERATORS: dict[str, OperatorSchema] = {
     "lookup": OperatorSchema(constants=("table",), converts=True),
     "lookup_channels": OperatorSchema(constants=("table",), converts=True),
     "transpose": OperatorSchema(attributes=("permutation",), moves_floats=True),
-    "gather": OperatorSchema(constants=("indices",), attributes=("axis",)),
+    "gather": OperatorSchema(constants=("indices",), attributes=("axis",), moves_floats=True),
     "multiply": OperatorSchema(
         inputs=2,
         attributes=("multiplier", "shift", "input_zero_points", "output_zero_point", *_LIMITS),

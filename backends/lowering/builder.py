@@ -14,7 +14,7 @@ from intlower.backends.lowering.scales import factor_of, integer_scale
 from intlower.compiler.constant import Constant
 from intlower.compiler.errors import UnsupportedByTarget
 from intlower.compiler.graph import Graph, Node
-from intlower.compiler.grids import UniformGrid, uniform
+from intlower.compiler.grids import Grid, UniformGrid, uniform
 from intlower.compiler.moments import ValueMoments
 from intlower.compiler.operators import Activation, Shape, activation_bounds
 from intlower.compiler.program import Attribute, HostStep, Instruction, Tensor
@@ -63,7 +63,7 @@ class ProgramBuilder:
         """Return the shape of a tensor that exists."""
         return self.tensors[name].shape
 
-    def define(self, name: str, shape: Shape, grid: UniformGrid) -> None:
+    def define(self, name: str, shape: Shape, grid: Grid) -> None:
         """Add a tensor."""
         self.tensors[name] = Tensor(name=name, shape=shape, grid=grid)
 

@@ -79,10 +79,13 @@ def _normalize(
 ) -> None:
     shape = builder.shape(node.inputs[0])
     source, target = builder.grid(node.inputs[0]), builder.encodings[node.output]
-    flat = f"{node.output}.rows"
-    chain = Chain(builder, node, node.inputs[0], flat)
-    chain.reshape(rows, count)
-    chain.emit()
+    flat, normal = node.inputs[0], node.output
+    rows_of_codes = (shape[0], rows, count)
+    if shape != rows_of_codes:
+        flat, normal = f"{node.output}.rows", f"{node.output}.normal"
+        chain = Chain(builder, node, node.inputs[0], flat)
+        chain.reshape(rows, count)
+        chain.emit()
     width = source.element.limits[1] - source.element.limits[0] + 1
     input_shift = 0
     while (count * (width >> 1 >> input_shift)) ** 2 > 1 << _SUM_BITS:
@@ -90,14 +93,13 @@ def _normalize(
     unit = source.step * (1 << input_shift)
     greatest = (1 << _SUM_BITS) - 1
     units = min(float(count) ** 2 * epsilon / unit**2, float(greatest >> 1))
-    normal = f"{node.output}.normal"
-    builder.define(normal, (shape[0], rows, count), target)
+    builder.define(normal, rows_of_codes, target)
     multiplier, codes, bias_shift, shift = affine_factors(
         scale / target.step, bias / target.step, node.name
     )
     builder.emit(
         "normalize",
-        name=f"{node.name}.normal",
+        name=node.name,
         inputs=(flat,),
         output=normal,
         constants={"multiplier": multiplier, "bias": codes},
@@ -109,9 +111,10 @@ def _normalize(
             **output_limits(builder, node, target),
         },
     )
-    ending = Chain(builder, node, normal, node.output)
-    ending.reshape(*(known(d) for d in shape[1:]))
-    ending.emit()
+    if normal != node.output:
+        ending = Chain(builder, replace(node, name=f"{node.name}.shape"), normal, node.output)
+        ending.reshape(*(known(d) for d in shape[1:]))
+        ending.emit()
 
 
 def affine_factors(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from intlower.backends.lowering.builder import ProgramBuilder
 from intlower.compiler.errors import UnsupportedByTarget
 from intlower.compiler.graph import Node
+from intlower.compiler.grids import Grid
 from intlower.compiler.operators import (
     DepthToSpace,
     Pad,
@@ -21,19 +21,43 @@ from intlower.compiler.operators import (
     Transpose,
     known,
 )
+from intlower.compiler.program import Attribute, Tensor
+
+
+class Mover(Protocol):
+    """What a builder of any number system gives for moving its numbers."""
+
+    tensors: dict[str, Tensor]
+
+    def define(self, name: str, shape: Shape, grid: Grid) -> object:
+        """Add a tensor."""
+        ...
+
+    def emit(
+        self,
+        operator: str,
+        *,
+        name: str,
+        inputs: tuple[str, ...],
+        output: str,
+        constants: Mapping[str, Any] | None = None,
+        attributes: Mapping[str, Attribute] | None = None,
+    ) -> None:
+        """Append an instruction."""
+        ...
 
 
 class Chain:
     """Instructions that take a tensor step by step to a node's output; all but the last have tensors of their own."""
 
-    def __init__(self, builder: ProgramBuilder, node: Node, source: str, output: str) -> None:
+    def __init__(self, builder: Mover, node: Node, source: str, output: str) -> None:
         """Begin at the tensor `source`; `output` names the last tensor."""
         self._builder = builder
         self._node = node
         self._output = output
         self._steps: list[tuple[str, Shape, dict[str, Any], dict[str, Any]]] = []
         self._source = source
-        self.shape = builder.shape(source)
+        self.shape = builder.tensors[source].shape
 
     def reshape(self, *sizes: int) -> None:
         """Add a reshape of what follows the batch."""
@@ -66,7 +90,7 @@ class Chain:
         """Emit every step; without any, a reshape to the same shape."""
         if not self._steps:
             self.reshape(*(known(d) for d in self.shape[1:]))
-        source, grid = self._source, self._builder.grid(self._source)
+        source, grid = self._source, self._builder.tensors[self._source].grid
         for number, (operator, shape, constants, attributes) in enumerate(self._steps):
             last = number == len(self._steps) - 1
             output = self._output if last else f"{self._output}.step{number}"
@@ -85,7 +109,7 @@ class Chain:
             source = output
 
 
-def lower_transpose(builder: ProgramBuilder, node: Node) -> None:
+def lower_transpose(builder: Mover, node: Node) -> None:
     """Emit `transpose`.
 
     Raises:
@@ -103,12 +127,12 @@ def lower_transpose(builder: ProgramBuilder, node: Node) -> None:
     chain.emit()
 
 
-def lower_blocks(builder: ProgramBuilder, node: Node) -> None:
+def lower_blocks(builder: Mover, node: Node) -> None:
     """Emit `reshape`, `transpose`, `reshape` for DepthToSpace or SpaceToDepth."""
     operator = node.operator
     assert isinstance(operator, DepthToSpace | SpaceToDepth)  # the caller matched it
     b = operator.block
-    channels, height, width = (known(d) for d in builder.shape(node.inputs[0])[1:])
+    channels, height, width = (known(d) for d in builder.tensors[node.inputs[0]].shape[1:])
     chain = Chain(builder, node, node.inputs[0], node.output)
     if isinstance(operator, DepthToSpace):
         inner = channels // b**2
@@ -127,7 +151,7 @@ def lower_blocks(builder: ProgramBuilder, node: Node) -> None:
     chain.emit()
 
 
-def lower_mirrored_pad(builder: ProgramBuilder, node: Node) -> None:
+def lower_mirrored_pad(builder: Mover, node: Node) -> None:
     """Emit `gather` along each padded axis, for padding that repeats elements of the input.
 
     Raises:
@@ -158,7 +182,7 @@ def padded_indices(mode: PadMode, size: int, begin: int, end: int) -> NDArray[np
             return np.asarray(size - 1 - np.abs(size - 1 - np.abs(positions)))
 
 
-def lower_nearest(builder: ProgramBuilder, node: Node) -> None:
+def lower_nearest(builder: Mover, node: Node) -> None:
     """Emit `gather` along each axis that a nearest Resize changes."""
     operator = node.operator
     assert isinstance(operator, Resize)  # the caller matched it
@@ -169,7 +193,7 @@ def lower_nearest(builder: ProgramBuilder, node: Node) -> None:
     chain.emit()
 
 
-def expanded(builder: ProgramBuilder, node: Node, source: str, shape: Shape, part: str) -> str:
+def expanded(builder: Mover, node: Node, source: str, shape: Shape, part: str) -> str:
     """Return a tensor repeated to a shape of the same rank, the tensor itself where it has that shape.
 
     Args:
@@ -179,7 +203,7 @@ def expanded(builder: ProgramBuilder, node: Node, source: str, shape: Shape, par
         shape: to which it broadcasts.
         part: what the new tensor is called after the node's output.
     """
-    if builder.shape(source) == shape:
+    if builder.tensors[source].shape == shape:
         return source
     output = f"{node.output}.{part}"
     chain = Chain(builder, node, source, output)

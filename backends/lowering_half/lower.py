@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from intlower.backends.lowering.assembly import assembled
+from intlower.backends.lowering.host import lower_on_host
 from intlower.backends.lowering.pooling import effective_pads, window_counts
+from intlower.backends.lowering.rearrangement import (
+    lower_blocks,
+    lower_mirrored_pad,
+    lower_transpose,
+)
 from intlower.backends.lowering_half.builder import HalfBuilder
+from intlower.compiler.calibration import Ranges
 from intlower.compiler.errors import UnsupportedByTarget
 from intlower.compiler.graph import Graph, Node
 from intlower.compiler.operators import (
@@ -18,20 +26,26 @@ from intlower.compiler.operators import (
     Clip,
     Concat,
     Conv,
+    DepthToSpace,
     Flatten,
     Gemm,
     GlobalAveragePool,
     Identity,
     MaxPool,
     Pad,
+    PadMode,
     Relu,
     Reshape,
     Slice,
     Softmax,
+    SpaceToDepth,
+    Transpose,
     known,
     normalize_axis,
 )
+from intlower.compiler.placement import Place, check_operators, placed
 from intlower.compiler.program import Attribute, HostStep, IntegerProgram, Origin
+from intlower.compiler.recipe import Recipe
 from intlower.compiler.spec_half import HalfSpec
 
 # What a target does in its own way: whether it took the node.
@@ -40,7 +54,9 @@ Layer = Callable[[HalfBuilder, Node], bool]
 
 def lower_half(
     graph: Graph,
+    ranges: Ranges,
     spec: HalfSpec,
+    recipe: Recipe,
     origin: Origin,
     layers: Mapping[type[Any], Layer] | None = None,
 ) -> IntegerProgram:
@@ -48,7 +64,9 @@ def lower_half(
 
     Args:
         graph: batch norm folded, activations fused.
+        ranges: of every value, where the host computes some; else of no use.
         spec: the target's arithmetic.
+        recipe: how weights become codes; its passes have run.
         origin: recorded in the program.
         layers: how the target lowers some operators by itself; a node that such a layer does not take is lowered as any.
 
@@ -56,24 +74,24 @@ def lower_half(
         UnsupportedByTarget: operators that the target does not have, all of them at once.
         ScaleOutOfRange: a weight or a bias is past the greatest float16.
     """
-    refused = [
-        f"{type(node.operator).__name__} at {node.name!r}"
-        for node in graph.nodes
-        if type(node.operator).__name__ not in spec.operators
-    ]
-    if refused:
-        raise UnsupportedByTarget(
-            f"{spec.name!r} does not run {'; '.join(refused)}",
-            f"its operators are: {', '.join(sorted(spec.operators))}",
-        )
-    builder = HalfBuilder(graph=graph, target=spec.name, rule=spec.rule)
+    check_operators(graph, spec)
+    builder = HalfBuilder(
+        graph=graph, target=spec.name, rule=spec.rule, ranges=ranges, recipe=recipe
+    )
     for value in graph.inputs:
         builder.define_value(value.name)
     own = layers or {}
     for node in graph.nodes:
+        if placed(spec, graph, node) is Place.HOST:
+            read = {
+                name: builder.uniform_form(name) for name in node.inputs if name in graph.values
+            }
+            lower_on_host(builder.uniform, node, read)
+            continue
         layer = own.get(type(node.operator))
         if layer is None or not layer(builder, node):
-            _lower_node(builder, node)
+            inputs = tuple(builder.half_form(name) for name in node.inputs)
+            _lower_node(builder, replace(node, inputs=inputs))
     return assembled(builder, spec.name, origin)
 
 
@@ -93,6 +111,12 @@ def _lower_node(builder: HalfBuilder, node: Node) -> None:
             _lower_softmax(builder, node, node.operator)
         case Identity():  # one that the clean-up had to keep: an input that is an output as well
             _lower_clip(builder, node, None)
+        case Transpose():
+            lower_transpose(builder, node)
+        case DepthToSpace() | SpaceToDepth():
+            lower_blocks(builder, node)
+        case Pad(mode=PadMode.REFLECT | PadMode.EDGE | PadMode.WRAP):
+            lower_mirrored_pad(builder, node)
         case Concat() | Flatten() | Reshape() | Pad() | Slice():
             _lower_movement(builder, node)
         case _:
@@ -215,11 +239,6 @@ def _lower_softmax(builder: HalfBuilder, node: Node, operator: Softmax) -> None:
     axis = normalize_axis(operator.axis, len(builder.shape(source)))
     if axis == 0:
         raise UnsupportedByTarget(f"{node.name}: a softmax along the batch has no form here")
-    if builder.graph.consumers()[node.output]:
-        raise UnsupportedByTarget(
-            f"{node.name}: {builder.target!r} runs a softmax on the host, so only at the end",
-            "choose a target with an integer softmax, or cut the model before it",
-        )
     builder.host.append(
         HostStep(operator="Softmax", input=source, output=node.output, axis=axis)
     )
@@ -227,10 +246,7 @@ def _lower_softmax(builder: HalfBuilder, node: Node, operator: Softmax) -> None:
 
 def _lower_movement(builder: HalfBuilder, node: Node) -> None:
     """Emit an operator that moves numbers. Nothing of it may cross the batch."""
-    before, after = (
-        builder.graph.values[node.inputs[0]].shape,
-        builder.graph.values[node.output].shape,
-    )
+    before, after = builder.shape(node.inputs[0]), builder.graph.values[node.output].shape
     operator = node.operator
     constants: dict[str, Any] = {}
     attributes: dict[str, Attribute]

@@ -73,7 +73,7 @@ def lower_mixed(
         Gemm: lowering.weighted,
         AveragePool: lowering.average_pool,
     }
-    return lower_half(graph, spec.half, origin, layers)
+    return lower_half(graph, ranges, spec.half, recipe, origin, layers)
 
 
 def channel_scales(
@@ -266,7 +266,7 @@ class _Lowering:
             builder.emit(
                 "half_quantize",
                 name=name,
-                inputs=(value,),
+                inputs=(builder.half_form(value),),
                 output=name,
                 attributes={
                     "multiplier": multiplier,

@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from intlower.backends.lowering.builder import ProgramBuilder
+from intlower.backends.lowering.host import conversion, host_builder
 from intlower.compiler.calibration import Ranges
 from intlower.compiler.constant import Constant
 from intlower.compiler.errors import CalibrationError, CalibrationWarning, UnsupportedByTarget
 from intlower.compiler.graph import Graph, Node
-from intlower.compiler.grids import Grid, LogGrid, linear_grid
+from intlower.compiler.grids import Grid, LogGrid, UniformGrid, linear_grid
+from intlower.compiler.grids import uniform as uniform_grid
 from intlower.compiler.moments import ValueMoments
 from intlower.compiler.operators import Activation, Shape, activation_bounds
 from intlower.compiler.program import Attribute, HostStep, Instruction, Tensor
@@ -26,7 +29,7 @@ from intlower.kernels.numerics_log import (
     decode_table,
     encode_thresholds,
 )
-from intlower.kernels.signature import OPERATORS, KernelKey
+from intlower.kernels.signature import OPERATORS, ElementType, KernelKey
 
 # Below so many steps of a linear number, not even the codes of the highest octave are all different.
 _STEPS_PER_LOG2 = 1.5
@@ -36,7 +39,7 @@ _STEPS_PER_LOG2 = 1.5
 class LogBuilder:
     """Tensors and instructions in the making; lives only inside one call of `lower_logarithmic`.
 
-    A graph value has up to three forms. Inputs of the program are codes, everything computed is linear ("20.12") and
+    A graph value has up to four forms. Inputs of the program are codes, everything computed is linear ("20.12") and
     bears the value's name; the other forms are made when a reader first wants them.
 
     ==========  ==========================  =====================================================
@@ -46,7 +49,10 @@ class LogBuilder:
     rounded     NAME.rounded: of the codes  sums, average and maximum pools, concatenations
     linear      NAME                        what is not a layer with inputs of its own: activations,
                                             global means, shapes, slices, pads, softmax
+    uniform     NAME.uniform, of 16 bits    host segments
     ==========  ==========================  =====================================================
+
+    What the host computes is uniform, and bears the value's name; NAME.linear is then its linear form.
 
     Attributes:
         graph: what is lowered.
@@ -70,6 +76,7 @@ class LogBuilder:
     instructions: list[Instruction] = field(default_factory=list)
     host: list[HostStep] = field(default_factory=list)
     _forms: dict[tuple[str, str], str] = field(default_factory=dict)
+    _uniform: ProgramBuilder | None = None
 
     def shape(self, name: str) -> Shape:
         """Return the shape of a graph value."""
@@ -124,7 +131,7 @@ class LogBuilder:
         self.emit(
             "log_encode",
             name=output,
-            inputs=(name,),
+            inputs=(self.linear(name),),
             output=output,
             constants={"thresholds": np.array(thresholds, np.int32)},
             attributes={"negative_threshold": negative},
@@ -142,7 +149,51 @@ class LogBuilder:
     def linear(self, name: str) -> str:
         """Return the tensor of a value's linear numbers."""
         self._require_computed(name)
-        return self.rounded(name) if isinstance(self.tensors[name].grid, LogGrid) else name
+        grid = self.tensors[name].grid
+        if isinstance(grid, LogGrid):
+            return self.rounded(name)
+        if grid.element is ElementType.INT32:
+            return name
+        return self._converted(name, name, "linear", linear_grid())
+
+    @property
+    def uniform(self) -> ProgramBuilder:
+        """The builder of host segments."""
+        if self._uniform is None:
+            self._uniform = host_builder(
+                self.graph,
+                self.ranges,
+                self.recipe,
+                self.tensors,
+                self.instructions,
+                self.host,
+            )
+        return self._uniform
+
+    def uniform_form(self, name: str) -> str:
+        """Return the tensor of a value's uniform codes of 16 bits."""
+        self._require_computed(name)
+        grid = self.tensors[name].grid
+        if isinstance(grid, UniformGrid) and grid.element is not ElementType.INT32:
+            return name
+        source = self.linear(name)
+        return self._converted(name, source, "uniform", self.uniform.encodings[name])
+
+    def _converted(self, name: str, source: str, form: str, grid: UniformGrid) -> str:
+        """Return a form of a value on another uniform grid, emitted at its first use."""
+        if (name, form) not in self._forms:
+            output = self._new_form(name, form, grid)
+            self.emit(
+                "convert",
+                name=output,
+                inputs=(source,),
+                output=output,
+                attributes=conversion(
+                    uniform_grid(self.tensors[source].grid, source), grid, output
+                ),
+                host=True,
+            )
+        return self._forms[name, form]
 
     def decode(self, name: str, codes: str, grid: LogGrid, output: str) -> None:
         """Emit the decoding of codes into a tensor that is defined."""
@@ -179,6 +230,7 @@ class LogBuilder:
         constants: Mapping[str, NDArray[Any]] | None = None,
         attributes: Mapping[str, Attribute] | None = None,
         weight_grid: LogGrid | None = None,
+        host: bool = False,
     ) -> None:
         """Append an instruction; its kernel key follows from the tensors' types."""
         key = KernelKey(
@@ -198,6 +250,7 @@ class LogBuilder:
                 constants={key: Constant(array) for key, array in (constants or {}).items()},
                 attributes=dict(attributes or {}),
                 weight_grid=weight_grid,
+                host=host,
             )
         )
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from intlower.backends.lowering.assembly import assembled
+from intlower.backends.lowering.host import lower_on_host
 from intlower.backends.lowering.pooling import effective_pads, window_counts
+from intlower.backends.lowering.rearrangement import (
+    lower_blocks,
+    lower_mirrored_pad,
+    lower_transpose,
+)
 from intlower.backends.lowering_log.builder import LogBuilder, linear_limits, linear_number
 from intlower.backends.lowering_log.weighted import lower_weighted
 from intlower.compiler.calibration import Ranges
@@ -20,19 +27,24 @@ from intlower.compiler.operators import (
     Clip,
     Concat,
     Conv,
+    DepthToSpace,
     Flatten,
     Gemm,
     GlobalAveragePool,
     Identity,
     MaxPool,
     Pad,
+    PadMode,
     Relu,
     Reshape,
     Slice,
     Softmax,
+    SpaceToDepth,
+    Transpose,
     known,
     normalize_axis,
 )
+from intlower.compiler.placement import Place, check_operators, placed
 from intlower.compiler.program import Attribute, HostStep, IntegerProgram, Origin
 from intlower.compiler.recipe import Recipe
 from intlower.kernels.signature import ElementType
@@ -57,16 +69,7 @@ def lower_logarithmic(
         UnsupportedByTarget: operators that the target does not have, all of them at once.
         CalibrationError: a value has no range.
     """
-    refused = [
-        f"{type(node.operator).__name__} at {node.name!r}"
-        for node in graph.nodes
-        if type(node.operator).__name__ not in spec.operators
-    ]
-    if refused:
-        raise UnsupportedByTarget(
-            f"{spec.name!r} does not run {'; '.join(refused)}",
-            f"its operators are: {', '.join(sorted(spec.operators))}",
-        )
+    check_operators(graph, spec)
     builder = LogBuilder(
         graph=graph,
         target=spec.name,
@@ -78,7 +81,13 @@ def lower_logarithmic(
     for value in graph.inputs:
         builder.define_input(value.name)
     for node in graph.nodes:
-        _lower_node(builder, node)
+        if placed(spec, graph, node) is Place.HOST:
+            read = {
+                name: builder.uniform_form(name) for name in node.inputs if name in graph.values
+            }
+            lower_on_host(builder.uniform, node, read)
+        else:
+            _lower_node(builder, node)
     return assembled(builder, spec.name, origin)
 
 
@@ -100,6 +109,12 @@ def _lower_node(builder: LogBuilder, node: Node) -> None:
             _lower_softmax(builder, node, node.operator)
         case Flatten() | Reshape():
             _lower_reshape(builder, node)
+        case Transpose():
+            lower_transpose(builder, _linear_node(builder, node))
+        case DepthToSpace() | SpaceToDepth():
+            lower_blocks(builder, _linear_node(builder, node))
+        case Pad(mode=PadMode.REFLECT | PadMode.EDGE | PadMode.WRAP):
+            lower_mirrored_pad(builder, _linear_node(builder, node))
         case Pad():
             _lower_pad(builder, node, node.operator)
         case Slice():
@@ -111,6 +126,11 @@ def _lower_node(builder: LogBuilder, node: Node) -> None:
                 f"{node.name}: {type(node.operator).__name__} has no integer form on its own",
                 "run the standard passes before lowering",
             )
+
+
+def _linear_node(builder: LogBuilder, node: Node) -> Node:
+    """Return a node that reads the linear form of its input."""
+    return replace(node, inputs=(builder.linear(node.inputs[0]), *node.inputs[1:]))
 
 
 def _emit(
@@ -213,16 +233,11 @@ def _lower_softmax(builder: LogBuilder, node: Node, operator: Softmax) -> None:
     """Leave a final softmax to the host.
 
     Raises:
-        UnsupportedByTarget: the graph goes on after it, or it runs along the batch.
+        UnsupportedByTarget: it runs along the batch.
     """
     axis = normalize_axis(operator.axis, len(builder.shape(node.inputs[0])))
     if axis == 0:
         raise UnsupportedByTarget(f"{node.name}: a softmax along the batch has no integer form")
-    if builder.graph.consumers()[node.output]:
-        raise UnsupportedByTarget(
-            f"{node.name}: {builder.target!r} runs a softmax on the host, so only at the end",
-            "cut the model before it",
-        )
     source = builder.linear(node.inputs[0])
     builder.host.append(
         HostStep(operator="Softmax", input=source, output=node.output, axis=axis)

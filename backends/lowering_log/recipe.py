@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from types import MappingProxyType
 
-from intlower.backends.recipes import STEPS, AddPass, Step, composed_recipe
+from intlower.backends.recipes import (
+    STEPS,
+    AddPass,
+    Step,
+    composed_recipe,
+    with_convolutions,
+)
 from intlower.compiler.passes.center_channels import CenterChannels
 from intlower.compiler.passes.snap_limits import SnapLimits
 from intlower.compiler.recipe import Recipe
@@ -42,4 +48,5 @@ def log_recipe(
     Raises:
         TargetError: there is no such recipe or step, or a step is both added and removed.
     """
-    return composed_recipe(target, name, tuple(LOG_STEPS), LOG_STEPS, added, removed)
+    recipe = composed_recipe(target, name, tuple(LOG_STEPS), LOG_STEPS, added, removed)
+    return with_convolutions(recipe)

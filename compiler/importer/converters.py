@@ -48,7 +48,7 @@ from intlower.compiler.importer.rearrangement import (
 from intlower.compiler.importer.reductions import REDUCTION_NAMES, convert_reduction
 from intlower.compiler.importer.resizing import convert_resize, convert_upsample
 from intlower.compiler.importer.scope import Scope
-from intlower.compiler.importer.selection import convert_gather, convert_split
+from intlower.compiler.importer.selection import convert_gather, convert_split, convert_where
 from intlower.compiler.importer.shapes import (
     convert_concat,
     convert_flatten,
@@ -133,5 +133,6 @@ CONVERTERS: Mapping[str, Converter] = MappingProxyType(
         "Transpose": convert_transpose,
         "Unsqueeze": convert_unsqueeze,
         "Upsample": convert_upsample,
+        "Where": convert_where,
     }
 )

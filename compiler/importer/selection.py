@@ -1,13 +1,14 @@
-"""Split and Gather: parts of a value, as slices."""
+"""Split, Gather and Where: parts of values."""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from intlower.compiler.errors import InvalidGraph
 from intlower.compiler.importer.attributes import NotSupported, OnnxNode
 from intlower.compiler.importer.scope import Scope
-from intlower.compiler.operators import Concat, Shape, Slice, known, normalize_axis
+from intlower.compiler.operators import Add, Concat, Mul, Shape, Slice, known, normalize_axis
 
 # The opset from which on the sizes of parts are an input, and the one that knows their number alone.
 _SIZES_INPUT = 13
@@ -97,3 +98,31 @@ def _runs(indices: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[tuple[int
 
 def _range(axis: int, start: int, end: int) -> Slice:
     return Slice(starts=(start,), ends=(end,), axes=(axis,), steps=(1,))
+
+
+def convert_where(node: OnnxNode, scope: Scope) -> None:
+    """Convert Where with a constant condition c: a * c + b * (1 - c), with what is constant of it multiplied already.
+
+    Only the signs of zeros differ, and where the part that is not chosen is infinite.
+    """
+    condition = scope.array(node.input(0), "condition")
+    if condition.dtype != np.bool_:
+        raise InvalidGraph(
+            f"{node.name}: a condition of {condition.dtype}, not of truth values"
+        )
+    chosen = condition.astype(np.float32)
+    terms: list[str] = []
+    constant: NDArray[np.float32] | None = None
+    for position, factor in ((1, chosen), (2, 1 - chosen)):
+        name = node.input(position)
+        if not scope.is_value(name):
+            product = scope.floats(name, "operand") * factor
+            constant = product if constant is None else constant + product
+            continue
+        mask = scope.add_constant(f"{node.name}_mask{position}", factor)
+        terms.append(
+            scope.emit_intermediate(f"{node.name}_part{position}", Mul(), (name, mask))
+        )
+    if constant is not None:
+        terms.append(scope.add_constant(f"{node.name}_rest", constant))
+    scope.emit(node.name, Add(), (terms[0], terms[1]), node.outputs[0])

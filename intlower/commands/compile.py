@@ -128,6 +128,7 @@ def compile_model(
     from intlower import api
     from intlower.compiler.discovery import load_target
     from intlower.compiler.errors import CalibrationWarning
+    from intlower.compiler.segments import host_share, host_words
     from intlower.data_files import fit_samples, read_data
 
     # before anything that takes time
@@ -184,6 +185,8 @@ def compile_model(
                 "artifact": str(artifact),
                 "target": program.target,
                 "instructions": len(program.instructions),
+                "host_segments": host_share(program).segments,
+                "host_instructions": host_share(program).instructions,
                 "parameters": program.parameters,
                 "size_bytes": size_bytes,
                 "seconds": round(seconds, 3),
@@ -199,6 +202,7 @@ def compile_model(
             "artifact": artifact,
             "target": program.target,
             "instructions": len(program.instructions),
+            **({"on the host": host_words(program)} if host_share(program).segments else {}),
             "parameters": f"{program.parameters:_}",
             "size": size_text(size_bytes),
             "ranges": program.origin.calibration,

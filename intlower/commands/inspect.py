@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 def inspect(artifact: Path, as_json: bool) -> None:
     """Show where ARTIFACT comes from and what it computes, one line for each instruction."""
     from intlower.compiler.artifact import open_artifact
+    from intlower.compiler.segments import host_words
 
     program = open_artifact(artifact)
     if as_json:
@@ -41,6 +43,7 @@ def inspect(artifact: Path, as_json: bool) -> None:
             "ranges": origin.calibration,
             "seed": origin.seed,
             "instructions": len(program.instructions),
+            "on the host": host_words(program),
             "parameters": f"{program.parameters:_}",
             "multiply-accumulates": f"{program.multiply_accumulates():_}",
             **{f"input {name}": _tensor_text(program.tensors[name]) for name in program.inputs},
@@ -52,19 +55,22 @@ def inspect(artifact: Path, as_json: bool) -> None:
         title=str(artifact),
     )
     print_line("")
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for instruction in program.instructions:
         shapes = [shape_text(program.tensors[name].shape) for name in instruction.inputs]
         output = program.tensors[instruction.output]
         rows.append(
             (
+                "host" if instruction.host else "",
                 instruction.name,
                 instruction.kernel,
                 f"{', '.join(shapes)} → {shape_text(output.shape)}",
                 number_text(output.grid.numbers()),
             )
         )
-    columns = ("instruction", "kernel", "shapes", "grid")
+    columns: tuple[str, ...] = ("host", "instruction", "kernel", "shapes", "grid")
+    if not any(instruction.host for instruction in program.instructions):
+        columns, rows = columns[1:], [row[1:] for row in rows]
     print_table(columns, rows)
     for step in program.host:
         print_line(
@@ -100,6 +106,8 @@ def _grid_document(tensor: Tensor) -> dict[str, Any]:
 
 
 def _document(program: IntegerProgram) -> dict[str, Any]:
+    from intlower.compiler.segments import segments
+
     return {
         "target": program.target,
         "source_sha256": program.origin.source_sha256,
@@ -120,10 +128,12 @@ def _document(program: IntegerProgram) -> dict[str, Any]:
                     list(program.tensors[name].shape) for name in instruction.inputs
                 ],
                 "output": instruction.output,
+                "host": instruction.host,
                 **_grid_document(program.tensors[instruction.output]),
             }
             for instruction in program.instructions
         ],
+        "segments": [asdict(segment) for segment in segments(program)],
         "host": [
             {
                 "operator": step.operator,

@@ -9,6 +9,7 @@ from lowered_graphs import ORIGIN
 
 from intlower.backends.half import HALF_OPERATORS
 from intlower.backends.lowering_half import lower_half
+from intlower.backends.recipes_half import half_recipe
 from intlower.compiler.errors import ScaleOutOfRange, UnsupportedByTarget
 from intlower.compiler.graph import Graph
 from intlower.compiler.operators import (
@@ -48,7 +49,7 @@ def spec(saturate: bool = False) -> HalfSpec:
 
 
 def lower(graph: Graph, saturate: bool = False) -> IntegerProgram:
-    return lower_half(graph, spec(saturate), ORIGIN)
+    return lower_half(graph, {}, spec(saturate), half_recipe("half", "none"), ORIGIN)
 
 
 def operators(program: IntegerProgram) -> list[str]:
