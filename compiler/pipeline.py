@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from intlower.compiler.calibration import Calibration, Ranges, calibrate
+from intlower.compiler.calibration.input_model import estimate_input
 from intlower.compiler.calibration.methods.form import GridForm
 from intlower.compiler.calibration.methods.select import Method
 from intlower.compiler.discovery import load_target
@@ -27,6 +29,7 @@ from intlower.compiler.second_moments import second_moments
 from intlower.compiler.spec import Contract, TargetSpec
 from intlower.compiler.synthesis import Synthesis
 from intlower.compiler.synthesis import synthesize as synthesize_inputs
+from intlower.compiler.synthesis.view import CANVAS, inputs_from
 
 
 def compile_model(
@@ -50,7 +53,8 @@ def compile_model(
     Args:
         path: of the ONNX file.
         target: name of an installed target.
-        samples: representative inputs; without them the model's own batch-norm statistics are used.
+        samples: representative inputs; without them the model's own batch-norm statistics are used. A shared canvas, as
+            `intlower synthesize` writes it, counts as synthesized inputs.
         synthesize: how many inputs to make from the network's statistics and calibrate with, in the place of samples.
         budget_seconds: wall-clock time for that, or None.
         method: how ranges are taken from numbers: of samples, or of what the moments tell. None: from samples as the target's
@@ -71,6 +75,8 @@ def compile_model(
         LoweringError: a layer does not fit the target's integers.
     """
     say = progress or _silent
+    canvas = samples[CANVAS] if samples is not None and set(samples) == {CANVAS} else None
+    samples = samples if canvas is None else None
     chosen = load_target(target)  # first: a typo should not wait for the model
     prepared = chosen.recipe(recipe, added=added, removed=removed)
     if (prepared.data_free or prepared.synthesize) and samples is not None:
@@ -82,9 +88,11 @@ def compile_model(
         raise DataError(
             "inputs are synthesized only in the place of samples", "give one of them"
         )
-    if synthesize is None and prepared.synthesize:
+    if canvas is not None and synthesize is not None:
+        raise DataError("a shared canvas is synthesized already", "give one of them")
+    if synthesize is None and canvas is None and prepared.synthesize:
         synthesize = prepared.synthesize
-    if prepared.sample_step and samples is None and synthesize is None:
+    if prepared.sample_step and samples is None and synthesize is None and canvas is None:
         raise DataError(
             f"the step {prepared.sample_step!r} needs samples",
             f"give a few representative inputs with --samples, or leave out {prepared.sample_step!r}",
@@ -106,10 +114,12 @@ def compile_model(
             bool(prepared.sample_step) and not prepared.synthesize,
             say,
         )
-        if made is None:  # with a warning: what is left is the default
+        if made is None and prepared.synthesize:  # with a warning: what is left is the default
             rest = chosen.recipe("default", added=added, removed=removed)
             prepared = replace(rest, name=prepared.name, passes=prepared.passes)
     synthetic = None if made is None else made.samples
+    if canvas is not None and prepared.needs_ranges:
+        synthetic = _seen(graph, canvas, input_ranges)
     calibration = Calibration(ranges={}, summary="none: the target needs no ranges")
     if needs_ranges:
         say("calibrate")
@@ -132,7 +142,7 @@ def compile_model(
     origin = Origin(
         source_sha256=digest,
         pipeline=repr(prepared),
-        calibration=calibration.summary,
+        calibration=calibration.summary + ("" if canvas is None else "; from a shared canvas"),
         seed=seed,
         recipe=prepared.name,
         steps=prepared.steps,
@@ -190,6 +200,25 @@ def _synthesized(
             raise
         warnings.warn(CalibrationWarning(str(error), error.hint), stacklevel=3)
         return None
+
+
+def _seen(
+    graph: Graph,
+    canvas: NDArray[Any],
+    input_ranges: Mapping[str, tuple[float, float]] | None,
+) -> Mapping[str, NDArray[np.float32]]:
+    """Return what the model sees of a canvas that it shares with others."""
+    name = graph.inputs[0].name
+    given = (input_ranges or {}).get(name)
+    if given is None and len(graph.inputs) == 1 and estimate_input(graph, name) is None:
+        warnings.warn(
+            CalibrationWarning(
+                f"no batch-norm statistics tell what input {name!r} is like; it is taken to have mean 0 and deviation 1",
+                "give its range with --input-range",
+            ),
+            stacklevel=3,
+        )
+    return inputs_from(graph, canvas, given)
 
 
 def _silent(line: str) -> None:

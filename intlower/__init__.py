@@ -5,8 +5,26 @@
 True
 """
 
-from intlower.api import compile, export, open, save, simulate, simulate_integers, targets
+from intlower.api import (
+    compile,
+    export,
+    open,
+    save,
+    simulate,
+    simulate_integers,
+    synthesize,
+    targets,
+)
 
 __version__ = "0.1.0"
 
-__all__ = ["compile", "export", "open", "save", "simulate", "simulate_integers", "targets"]
+__all__ = [
+    "compile",
+    "export",
+    "open",
+    "save",
+    "simulate",
+    "simulate_integers",
+    "synthesize",
+    "targets",
+]

@@ -37,8 +37,8 @@ def compile(
     Args:
         model: path of the ONNX file, opset 9 or newer, with batch normalization kept where possible.
         target: name of an installed target; `targets()` lists them.
-        samples: for each graph input, [N, ...] float32 as the model takes it. Without samples the ranges come from
-            the model's own batch-norm statistics.
+        samples: for each graph input, [N, ...] float32 as the model takes it; or what `synthesize` returns. Without
+            samples the ranges come from the model's own batch-norm statistics.
         synthesize: how many inputs to make from those statistics and calibrate with, in the place of samples.
         budget_seconds: wall-clock time for that; where it cuts synthesis short, two programs may differ.
         calibration: how ranges are taken from numbers, of samples or of what the moments tell: "min-max", "percentile",
@@ -78,6 +78,54 @@ def compile(
         seed=seed,
         progress=progress,
     )
+
+
+def synthesize(
+    models: Sequence[str | Path],
+    *,
+    count: int = 32,
+    seed: int = 0,
+    budget_seconds: float | None = None,
+    input_ranges: Mapping[str, tuple[float, float]] | None = None,
+    shapes: Mapping[str, tuple[int | None, ...]] | None = None,
+    jobs: int = 1,
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, NDArray[Any]]:
+    """Return one set of calibration inputs for several models, made from their batch-norm statistics.
+
+    Args:
+        models: paths of ONNX files that take images of any size, or other inputs of one shape.
+        count: how many inputs to make.
+        seed: of every random choice.
+        budget_seconds: wall-clock time; where it leaves out steps, two sets may differ.
+        input_ranges: (least, greatest) of graph inputs, where known; for every model that has an input of the name.
+        shapes: of graph inputs, likewise.
+        jobs: how many models work at the same time, in processes of their own; the set does not depend on it.
+        progress: called with a line for each step.
+
+    Returns:
+        What `compile` takes as `samples`, for each of the models and for others.
+
+    Raises:
+        IntlowerError: the models have no inputs in common, or no statistics.
+    """
+    from intlower.compiler.synthesis.view import CANVAS
+    from intlower.jobs.local import LocalEngine
+    from intlower.school import model_files, shared_set
+
+    made = shared_set(
+        model_files(
+            [Path(model) for model in models],
+            shapes=shapes or {},
+            input_ranges=input_ranges or {},
+        ),
+        count=count,
+        seed=seed,
+        engine=None if jobs == 1 else LocalEngine(workers=jobs),
+        budget_seconds=budget_seconds,
+        progress=progress,
+    )
+    return {CANVAS: made.canvas}
 
 
 def save(program: IntegerProgram, path: str | Path) -> int:

@@ -19,6 +19,7 @@ from intlower.commands.export import export
 from intlower.commands.inspect import inspect
 from intlower.commands.options import examples
 from intlower.commands.simulate import simulate
+from intlower.commands.synthesize import synthesize
 from intlower.commands.targets import targets
 from intlower.commands.vectors import vectors
 from intlower.commands.verify import verify
@@ -95,6 +96,7 @@ def main(context: click.Context, with_traceback: bool) -> None:
 for _command in (
     targets,
     compile_model,
+    synthesize,
     simulate,
     verify,
     evaluate,

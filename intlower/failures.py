@@ -71,6 +71,12 @@ def describe(error: BaseException) -> Failure:
                 hint=one_line(error.hint) or _default_hint(error),
                 exit_code=CHECK_FAILED if isinstance(error, SimulationMismatch) else BAD_INPUT,
             )
+        case ModuleNotFoundError() if (error.name or "intlower").split(".")[0] != "intlower":
+            return Failure(
+                type=kind,
+                message=f"the package {error.name!r} is not installed",
+                hint="install what this command needs: pip install --upgrade intlower",
+            )
         case MemoryError():
             return Failure(
                 type=kind,

@@ -60,16 +60,24 @@ class InputEstimate:
         mean: float64 [C]; one entry where channels cannot be told apart.
         std: of all channels.
         range: what follows for its range.
+        box: what black and white are in each channel, float64 [C] or one entry for all; None where no preprocessing of
+            pixels fits.
     """
 
     mean: NDArray[np.float64]
     std: float
     range: Range
+    box: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
 
     @property
     def is_image(self) -> bool:
         """Whether the statistics fit a preprocessing of pixels."""
-        return self.range.source != UNKNOWN_BOX
+        return self.box is not None
+
+    @property
+    def is_bgr(self) -> bool:
+        """Whether the first of three channels is blue."""
+        return self.range.source.endswith("BGR")
 
 
 def estimate_input(graph: Graph, name: str) -> InputEstimate | None:
@@ -112,7 +120,7 @@ def _estimate(graph: Graph, node: Node) -> InputEstimate:
         by_channel = by_channel.sum(axis=1, keepdims=True)
     solution = np.linalg.lstsq(by_channel / std[:, None], (mean - bias) / std, rcond=1e-6)[0]
     deviation = _deviation(weights, std)
-    return InputEstimate(solution, deviation, _range(solution, deviation))
+    return InputEstimate(solution, deviation, *_range(solution, deviation))
 
 
 def _coverage(graph: Graph, node: Node) -> NDArray[np.float64]:
@@ -155,13 +163,15 @@ def _deviation(weights: NDArray[np.float64], std: NDArray[np.float64]) -> float:
     return best[1]
 
 
-def _range(mean: NDArray[np.float64], std: float) -> Range:
-    """Return the box of the preprocessing that the statistics fit, or mean +- 5 std.
+def _range(
+    mean: NDArray[np.float64], std: float
+) -> tuple[Range, tuple[NDArray[np.float64], NDArray[np.float64]] | None]:
+    """Return the range and the box of the preprocessing that the statistics fit, or mean +- 5 std and no box.
 
     A box fits where photographs in it would have about this mean and this std; the nearest is taken.
     """
-    fits: list[tuple[float, str, float, float]] = []
-    for name, black, white in PIXEL_BOXES:
+    fits: list[tuple[float, int]] = []
+    for index, (_, black, white) in enumerate(PIXEL_BOXES):
         if len(black) not in (1, len(mean)):
             continue
         pixel_mean, pixel_std = (mean - black) / (white - black), std / (white - black)
@@ -175,9 +185,10 @@ def _range(mean: NDArray[np.float64], std: float) -> Range:
                 np.abs(pixel_mean - PIXEL_MEAN).max() / PIXEL_STD
                 + np.abs(np.log(pixel_std / PIXEL_STD)).max()
             )
-            fits.append((distance, name, float(black.min()), float(white.max())))
+            fits.append((distance, index))
     if fits:
-        _, name, low, high = min(fits)
-        return Range(low, high, f"first layer's moments: {name}")
+        name, black, white = PIXEL_BOXES[min(fits)[1]]
+        source = f"first layer's moments: {name}"
+        return Range(float(black.min()), float(white.max()), source), (black, white)
     reach = DEVIATIONS * std
-    return Range(float((mean - reach).min()), float((mean + reach).max()), UNKNOWN_BOX)
+    return Range(float((mean - reach).min()), float((mean + reach).max()), UNKNOWN_BOX), None

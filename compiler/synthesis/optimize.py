@@ -9,15 +9,10 @@ from dataclasses import dataclass, field
 
 import torch
 
+from intlower.compiler.synthesis.adam import Adam, schedule
+from intlower.compiler.synthesis.gradients import check_start, input_gradients, of_unit_length
 from intlower.compiler.synthesis.images import InputModel, jittered
 from intlower.compiler.synthesis.teacher import Objective, Teacher
-
-# Adam's decay of the mean gradient and of the mean square. Source of the latter: gradients change with the images, so
-# that the usual 0.999 remembers too long for a hundred steps.
-MOMENTUM, SQUARES = 0.9, 0.99
-
-# Steps over which the rate rises, and the share of it that is left at the end of the cosine.
-WARM_UP, LAST_RATE = 5, 0.02
 
 # Steps that tell how long a step takes.
 PROBES = 3
@@ -80,10 +75,12 @@ def optimize(
         deadline: of the stage, on `time.monotonic`.
         track: is extended.
         progress: called with a line for each step.
+
+    Raises:
+        CalibrationError: no derivative reaches the inputs, or the network's values are not finite.
     """
     current = {name: tensor.clone() for name, tensor in images.items()}
-    first = {name: torch.zeros_like(tensor) for name, tensor in current.items()}
-    second = {name: torch.zeros_like(tensor) for name, tensor in current.items()}
+    adam = {name: Adam(tensor) for name, tensor in current.items()}
     steps, begin = stage.steps, time.monotonic()
     for step in range(stage.steps + 1):
         now = time.monotonic()
@@ -105,7 +102,9 @@ def optimize(
         track.losses.append(float(matching))
         if step >= steps or (not moving and track.losses[-1] <= level):
             break
-        gradients = torch.autograd.grad(total, list(leaves.values()), materialize_grads=True)
+        gradients = input_gradients(total, list(leaves.values()))
+        if step == 0:
+            check_start(track.losses[-1], gradients, stage.teacher.graph)
         spent = (now - begin) / step * (steps - step) if step else math.nan
         left = f", {spent:.0f} s left" if step else ""
         progress(f"step {step} of {steps}, loss {track.losses[-1]:.4f}{left}")
@@ -113,22 +112,8 @@ def optimize(
         with torch.no_grad():
             for model, gradient in zip(models, gradients, strict=True):
                 name = model.name
-                first[name].lerp_(gradient, 1 - MOMENTUM)
-                second[name].lerp_(gradient.square(), 1 - SQUARES)
-                mean = first[name] / (1 - MOMENTUM ** (step + 1))
-                deviation = (second[name] / (1 - SQUARES ** (step + 1))).sqrt_()
-                direction = mean / deviation.clamp_min_(1e-12)
+                direction = adam[name].direction(of_unit_length(gradient))
                 current[name] = (leaves[name] - rate * model.std * direction).clamp_(
                     model.minimum, model.maximum
                 )
     return {name: tensor.detach() for name, tensor in current.items()}
-
-
-def schedule(step: int, steps: int) -> float:
-    """Return the rate of a step as a share of the stage's: a short rise, then a cosine.
-
-    >>> [round(schedule(step, 100), 2) for step in (0, 4, 50, 99)]
-    [0.2, 1.0, 0.51, 0.02]
-    """
-    cosine = 0.5 + 0.5 * math.cos(math.pi * step / max(steps, 1))
-    return min(1.0, (step + 1) / WARM_UP) * (LAST_RATE + (1 - LAST_RATE) * cosine)

@@ -131,8 +131,8 @@ def synthesize(
         ) from None
     fixed = max(value.shape[0] or 1 for value in graph.inputs)
     count = math.ceil(count / fixed) * fixed
-    groups = math.ceil(count / GROUP)
-    sizes = [count // groups + (index < count % groups) for index in range(groups)]
+    sizes = group_sizes(count)
+    groups = len(sizes)
     level = expected_level(max(sizes))
     workers = min(groups, _cores())
     allotted = (
@@ -182,6 +182,16 @@ def synthesize(
         seconds=time.monotonic() - begin,
         shortened=any(track.shortened for track in tracks),
     )
+
+
+def group_sizes(count: int) -> list[int]:
+    """Return how many inputs each group gets: as equal as can be, at most GROUP.
+
+    >>> group_sizes(40)
+    [14, 13, 13]
+    """
+    groups = math.ceil(count / GROUP)
+    return [count // groups + (index < count % groups) for index in range(groups)]
 
 
 def expected_level(count: int) -> float:

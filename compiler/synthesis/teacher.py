@@ -36,10 +36,13 @@ class Objective:
             generation of Zhang et al. 2021, with one number for all layers).
         class_weight: weight of the cross-entropy with balanced random labels, in units of that of a uniform guess,
             where the network ends in a classifier.
+        smoothness: weight of the mean squared difference of neighbouring pixels, in variances of the image (the total
+            variation of DeepInversion, Yin et al. 2020, equation 2, without its scale).
     """
 
     slack: float = 0.0
     class_weight: float = 0.0
+    smoothness: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +89,25 @@ class Teacher:
             objective: what is asked for.
             labels: int64 [N], used where the network has a classifier.
         """
+        seen = self.observe(inputs, objective.slack)
+        total = seen.slackened
+        if seen.scores is not None and labels is not None:
+            uncertainty = functional.cross_entropy(seen.scores, labels)
+            total = total + objective.class_weight * uncertainty / np.log(seen.scores.shape[1])
+        if objective.smoothness:
+            total = total + objective.smoothness * sum(map(roughness, inputs.values()))
+        return total, seen.matching
+
+    def observe(self, inputs: Mapping[str, torch.Tensor], slack: float) -> Observation:
+        """Return how far the layers' statistics on a batch are from the recorded ones, and what else the batch shows.
+
+        Args:
+            inputs: float32, for each graph input.
+            slack: see `Objective`.
+        """
         slackened: list[torch.Tensor] = []
         plain: list[torch.Tensor] = []
+        features: list[torch.Tensor] = []
 
         def tap(node: Node, result: torch.Tensor) -> torch.Tensor:
             recorded = self.layers.get(node.output)
@@ -97,19 +117,41 @@ class Teacher:
             gaps = torch.stack(
                 ((mean - recorded.mean) / recorded.std, std / recorded.std - 1.0)
             )
-            over = functional.relu(gaps.abs() - objective.slack) if objective.slack else gaps
+            over = functional.relu(gaps.abs() - slack) if slack else gaps
             slackened.append((over.square().sum(0) * recorded.weight).sum())
             plain.append((gaps.detach().square().sum(0) * recorded.weight).sum())
+            if len(plain) == len(self.layers):
+                pooled = result.flatten(2).mean(2) if result.dim() > 2 else result
+                alive = (recorded.weight > 0).to(pooled.dtype)
+                features.append((pooled - recorded.mean) / recorded.std * alive)
             return result
 
         keep = () if self.logits is None else (self.logits,)
         kept = forward(self.graph, inputs, keep, self.parameters, tap)
-        total = torch.stack(slackened).mean()
-        if self.logits is not None and labels is not None:
-            scores = kept[self.logits].flatten(1)
-            uncertainty = functional.cross_entropy(scores, labels) / np.log(scores.shape[1])
-            total = total + objective.class_weight * uncertainty
-        return total, torch.stack(plain).mean()
+        return Observation(
+            slackened=torch.stack(slackened).mean(),
+            matching=torch.stack(plain).mean(),
+            features=features[0],
+            scores=None if self.logits is None else kept[self.logits].flatten(1),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What a teacher sees in a batch.
+
+    Attributes:
+        slackened: scalar, the matching loss beyond the slack.
+        matching: scalar, the matching loss, without derivative.
+        features: [N, C], of each input, the mean over the positions of the last layer with statistics, in recorded
+            deviations from the recorded mean.
+        scores: [N, K], a classifier's logits, or None.
+    """
+
+    slackened: torch.Tensor
+    matching: torch.Tensor
+    features: torch.Tensor
+    scores: torch.Tensor | None
 
 
 def matching_layers(graph: Graph) -> dict[str, Recorded]:
@@ -207,6 +249,21 @@ def classifier_output(graph: Graph) -> str | None:
 
 def _features(graph: Graph, name: str) -> int:
     return int(np.prod([known(size) for size in graph.values[name].shape[1:]]))
+
+
+def roughness(images: torch.Tensor) -> torch.Tensor:
+    """Return the mean squared difference of neighbours along height and width, in variances of all numbers; a scalar.
+
+    Args:
+        images: float32 [N, C, H, W]; 0 for what has no height and width.
+    """
+    if images.dim() != 4:
+        return torch.zeros(())
+    pairs = [images.diff(dim=axis).square() for axis in (2, 3) if images.shape[axis] > 1]
+    if not pairs:
+        return torch.zeros(())
+    variance = images.detach().var(correction=0).clamp_min(1e-12)
+    return torch.stack([pair.mean() for pair in pairs]).mean() / variance
 
 
 def batch_statistics(

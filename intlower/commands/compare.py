@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from intlower.commands.engines import engine_options
+from intlower.commands.engines import named_engine as _engine
 from intlower.commands.options import (
     FILE,
     examples,
@@ -29,7 +31,6 @@ from intlower.terminal import (
 
 if TYPE_CHECKING:
     from intlower.comparison import ComparisonRow
-    from intlower.jobs import Engine
 
 MARK = "compare"
 COLUMNS = (
@@ -81,21 +82,10 @@ REMARK = "remark"
 )
 @click.option("--count", type=click.IntRange(min=1), help="Use the first samples only.")
 @input_options
-@click.option(
-    "--jobs",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="How many run at the same time on this machine. Several share the cores, and take longer each.",
+@engine_options(
+    1,
+    "How many run at the same time on this machine. Several share the cores, and take longer each.",
 )
-@click.option(
-    "--engine",
-    type=click.Choice(["local", "dask"]),
-    default="local",
-    show_default=True,
-    help="Where jobs run: processes of this machine, or a Dask cluster.",
-)
-@click.option("--scheduler", metavar="ADDRESS", help="Of the Dask cluster, as tcp://HOST:PORT.")
 @click.option(
     "--write",
     type=FILE,
@@ -206,29 +196,6 @@ def _for_each(paths: Sequence[Path], count: int, option: str) -> list[Path]:
             click.get_current_context(),
         )
     return list(paths) * (count if len(paths) == 1 else 1)
-
-
-def _engine(name: str, scheduler: str | None, jobs: int) -> Engine:
-    if name == "local":
-        if scheduler is not None:
-            raise click.UsageError(
-                "--scheduler belongs to --engine dask", click.get_current_context()
-            )
-        from intlower.jobs.local import LocalEngine
-
-        return LocalEngine(workers=jobs)
-    if scheduler is None:
-        raise click.UsageError(
-            "--engine dask needs --scheduler tcp://HOST:PORT", click.get_current_context()
-        )
-    try:
-        from intlower.jobs.cluster import DaskEngine
-    except ImportError:
-        raise click.UsageError(
-            "--engine dask needs the package distributed: pip install 'intlower[dask]'",
-            click.get_current_context(),
-        ) from None
-    return DaskEngine(scheduler=scheduler)
 
 
 def _said(row: ComparisonRow) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -47,24 +48,14 @@ class DaskEngine:
         Raises:
             IntlowerError: no scheduler answers at the address, or it has no workers.
         """
+        with self.connected() as engine:
+            yield from engine.run(function, jobs)
+
+    @contextmanager
+    def connected(self) -> Iterator[ConnectedEngine]:
+        """Give an engine that stays connected, for many calls with few jobs each; see `run` for the errors."""
         with self._connected() as client:
-            indices = {
-                client.submit(attempt, function, index, job, pure=False): index
-                for index, job in enumerate(jobs)
-            }
-            try:
-                for future in as_completed(indices, loop=client.loop):
-                    try:
-                        outcome = future.result()
-                    except KilledWorker as error:
-                        outcome = lost_worker(indices[future], error.allowed_failures + 1)
-                    except (Exception, asyncio.CancelledError) as error:
-                        # The scheduler is gone, or a worker has another version and cannot load the job.
-                        outcome = Outcome(index=indices[future], failure=describe(error))
-                    future.release()
-                    yield outcome
-            finally:
-                client.cancel(list(indices))
+            yield ConnectedEngine(client=client)
 
     def _connected(self) -> Any:
         try:
@@ -83,3 +74,34 @@ class DaskEngine:
                 f"start some with 'dask worker {self.scheduler} --nthreads 1'",
             ) from None
         return client
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectedEngine:
+    """A cluster with an open connection.
+
+    Attributes:
+        client: Dask's.
+    """
+
+    client: Any
+
+    def run(self, function: Callable[[J], R], jobs: Sequence[J]) -> Iterator[Outcome[R]]:
+        """Yield the outcome of each job as it finishes; see `Engine`."""
+        indices = {
+            self.client.submit(attempt, function, index, job, pure=False): index
+            for index, job in enumerate(jobs)
+        }
+        try:
+            for future in as_completed(indices, loop=self.client.loop):
+                try:
+                    outcome = future.result()
+                except KilledWorker as error:
+                    outcome = lost_worker(indices[future], error.allowed_failures + 1)
+                except (Exception, asyncio.CancelledError) as error:
+                    # The scheduler is gone, or a worker has another version and cannot load the job.
+                    outcome = Outcome(index=indices[future], failure=describe(error))
+                future.release()
+                yield outcome
+        finally:
+            self.client.cancel(list(indices))

@@ -83,5 +83,6 @@ class LocalEngine:
                 batch_size=1,
                 pre_dispatch=self.workers,
                 return_as="generator_unordered",
+                max_nbytes=None,  # arrays go through pipes: a run cut short leaves no files behind
             )(handed_out())
             yield from outcomes

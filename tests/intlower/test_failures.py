@@ -29,6 +29,8 @@ MISMATCH = SimulationMismatch(
         (FileNotFoundError(errno.ENOENT, "No such file", "x"), 2, "x: no such file", "path"),
         (OSError(errno.ENOSPC, "No space", "x"), 2, "x: no space", "free some space"),
         (OSError("odd"), 2, "odd", "permissions"),
+        (ModuleNotFoundError("no", name="torch"), 2, "'torch' is not installed", "pip install"),
+        (ModuleNotFoundError("no", name="intlower.x"), 2, "internal error", "--traceback"),
         (MemoryError(), 2, "not enough memory", "--count"),
         (KeyError("name"), 2, "internal error: KeyError: 'name'", "--traceback"),
         (AssertionError(), 2, "internal error: AssertionError", "--traceback"),

@@ -152,3 +152,20 @@ def test_the_command_synthesizes_within_its_budget(
     run = CliRunner().invoke(main, ["compile", str(model), *options])
     assert run.exit_code == 0
     assert "4 synthetic inputs" in run.output
+
+
+def test_an_operator_without_derivative_falls_back_to_moments_with_a_warning(
+    tmp_path: Path,
+) -> None:
+    builder = networks.NetworkBuilder()
+    value = builder.conv(builder.node("Round", "input"), 3, 4, 3, bias=False)
+    value = builder.relu(builder.batch_norm(value, 4))
+    onnx.save(builder.model({"input": ["N", 3, 8, 8]}, value), tmp_path / "steps.onnx")
+    with pytest.warns(CalibrationWarning, match="no derivative reaches them through Round"):
+        program = compile_model(
+            tmp_path / "steps.onnx",
+            target="tensorrt",
+            synthesize=4,
+            input_ranges={"input": (-4.0, 4.0)},
+        )
+    assert "synthetic" not in program.origin.calibration

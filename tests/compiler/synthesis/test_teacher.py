@@ -14,6 +14,7 @@ from intlower.compiler.synthesis.teacher import (
     classifier_output,
     cut,
     resized,
+    roughness,
 )
 
 
@@ -52,6 +53,15 @@ def test_a_constant_channel_has_a_finite_derivative() -> None:
     (derivative,) = torch.autograd.grad(std.sum(), x)
     assert std.tolist() == pytest.approx([1e-4])
     assert torch.isfinite(derivative).all()
+
+
+def test_noise_is_rougher_than_slopes_and_what_is_no_image_is_not() -> None:
+    noise = torch.randn((4, 3, 16, 16), generator=torch.Generator().manual_seed(0))
+    assert float(roughness(noise)) == pytest.approx(2.0, rel=0.1)  # neighbours are independent
+    slopes = torch.arange(16.0).repeat(4, 3, 16, 1)
+    assert float(roughness(slopes)) < 0.1
+    assert float(roughness(torch.ones((2, 3)))) == 0.0
+    assert float(roughness(torch.ones((2, 3, 1, 1)))) == 0.0
 
 
 def classifier(last: str = "p") -> Graph:
