@@ -16,6 +16,7 @@ from intlower.compiler.errors import (
 from intlower.compiler.graph import Graph, Value
 from intlower.compiler.importer.attributes import NotSupported, OnnxNode
 from intlower.compiler.importer.converters import CONVERTERS
+from intlower.compiler.importer.displaced import MOVED, convert_displaced
 from intlower.compiler.importer.folding import fold, foldable, tensor_array
 from intlower.compiler.importer.functions import without_functions
 from intlower.compiler.importer.model_file import LARGEST_MODEL_BYTES, external_tensors
@@ -60,6 +61,8 @@ def import_model(model: onnx.ModelProto, *, shapes: Mapping[str, Shape] | None =
     _convert_nodes(nodes, scope, model, inputs)
     outputs = tuple(info.name for info in model.graph.output)
     for name in outputs:
+        if name in scope.displaced:
+            raise ModelError(f"the model's output {name!r}: {MOVED}")
         if not scope.is_value(name) or any(value.name == name for value in inputs):
             raise ModelError(
                 f"the model's output {name!r} is an input or a constant",
@@ -209,14 +212,20 @@ def _readable(node: OnnxNode, scope: Scope) -> bool:
     Raises:
         NotSupported: the operator is not, whatever its inputs are.
     """
-    known = all(scope.is_value(n) or scope.is_constant(n) for n in node.inputs if n)
+    known = all(
+        scope.is_value(n) or scope.is_constant(n) or n in scope.displaced
+        for n in node.inputs
+        if n
+    )
     if not known and node.operator not in (*CONVERTERS, "Shape"):
         raise NotSupported("")
     return known
 
 
 def _convert(node: OnnxNode, scope: Scope) -> None:
-    if foldable(node, scope):
+    if any(name in scope.displaced for name in node.inputs):
+        convert_displaced(node, scope, CONVERTERS)
+    elif foldable(node, scope):
         fold(node, scope)
     elif node.operator in CONVERTERS:
         CONVERTERS[node.operator](node, scope)

@@ -6,6 +6,7 @@ import numpy as np
 
 from intlower.compiler.errors import InvalidGraph
 from intlower.compiler.importer.attributes import NotSupported, OnnxNode
+from intlower.compiler.importer.displaced import displace, stacked
 from intlower.compiler.importer.scope import Scope
 from intlower.compiler.instruction_checker import LARGEST_TENSOR
 from intlower.compiler.operators import (
@@ -30,9 +31,8 @@ def convert_transpose(node: OnnxNode, scope: Scope) -> None:
     shape = scope.shape(node.input(0))
     permutation = node.integers("perm") or tuple(reversed(range(len(shape))))
     if len(permutation) == len(shape) and shape[0] is None and permutation[0] != 0:
-        raise NotSupported(
-            "it moves the free batch from the front: give the input a fixed one with `--shape`"
-        )
+        displace(node, scope, node.input(0), permutation, node.outputs[0])
+        return
     scope.emit(node.name, Transpose(permutation=permutation), (node.input(0),), node.outputs[0])
 
 
@@ -61,6 +61,9 @@ def convert_unsqueeze(node: OnnxNode, scope: Scope) -> None:
     axes = {normalize_axis(axis, rank) for axis in listed}
     if len(axes) != len(listed):
         raise InvalidGraph(f"{node.name}: axes {listed} repeat")
+    if 0 in axes and shape[0] is None:
+        stacked(node, scope, sorted(axes))
+        return
     old = iter(shape)
     target: Shape = tuple(1 if axis in axes else next(old) for axis in range(rank))
     scope.emit_reshape(node.name, node.input(0), target, node.outputs[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,24 @@ from intlower.compiler.instruction_checker import LARGEST_TENSOR
 from intlower.compiler.operators import AnyOperator, Reshape, Shape
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Displaced:
+    """A value whose free batch is not in front: see `displaced.py`.
+
+    Attributes:
+        base: the value that has it in front.
+        permutation: axis i is axis permutation[i] of the base.
+    """
+
+    base: str
+    permutation: tuple[int, ...]
+
+
 class Scope:
     """The names of one graph while it is imported.
 
-    A name is a value (its shape is known), a constant (its array is known) or unknown (it depends
-    on a node that is not supported).
+    A name is a value (its shape is known), a constant (its array is known), displaced (a value whose batch is not in
+    front) or unknown (it depends on a node that is not supported).
 
     Args:
         inputs: the graph inputs.
@@ -34,6 +48,7 @@ class Scope:
         self.shapes: dict[str, Shape] = {}
         self.folded_elements = 0
         self.stored_elements = 0
+        self.displaced: dict[str, Displaced] = {}
         self._arrays: dict[str, NDArray[Any]] = {}
         self._batch_dependent: set[str] = set()
         self._taken = set(taken)

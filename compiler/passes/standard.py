@@ -12,6 +12,7 @@ from intlower.compiler.passes.fuse_gelu import FuseGelu
 from intlower.compiler.passes.fuse_hard_sigmoid import FuseHardSigmoid
 from intlower.compiler.passes.fuse_layer_norm import FuseLayerNorm
 from intlower.compiler.passes.fuse_matmul import FuseMatmul
+from intlower.compiler.passes.remove_expansions import RemoveExpansions
 from intlower.compiler.passes.remove_identities import RemoveIdentities
 from intlower.compiler.passes.remove_unused import RemoveUnused
 
@@ -22,6 +23,7 @@ STANDARD_PASSES: tuple[Pass, ...] = (
     RemoveUnused(),
     FoldConstants(),
     RemoveIdentities(),
+    RemoveExpansions(),
     FuseHardSigmoid(),
     FuseGates(),
     FuseGelu(),

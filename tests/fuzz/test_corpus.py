@@ -12,7 +12,7 @@ from fuzz.make_corpus import CORPUS, unpack
 MOST_SECONDS = 10
 LARGEST_CORPUS = 300_000  # bytes of all together
 # Inputs of a fuzzer that are tried in each run of the tests; which, depends on their names.
-SHARE = {"hostile": 1, "importer": 1, "artifact": 6, "compile": 6}
+SHARE = {"hostile": 1, "importer": 1, "artifact": 1, "compile": 6}
 ACTIONS = {"hostile": ("importer", "artifact")}
 
 
@@ -28,7 +28,7 @@ def test_no_file_of_a_corpus_breaks_what_reads_it(name: str) -> None:
             assert len(refusal.splitlines()) <= 1, file
             assert time.perf_counter() - begin < MOST_SECONDS, file
             tried += 1
-    assert tried > 10
+    assert tried > 3
 
 
 def test_hostile_files_are_refused_and_strange_ones_are_read() -> None:

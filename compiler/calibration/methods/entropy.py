@@ -5,7 +5,9 @@
     D(i)  = KL(P(i) || Q(i)), both made to sum to 1
 
 The first bin is replaced by the second before (after ReLU it holds nearly all numbers, and they are exact anyway); i runs from
-128 to the number of bins, and the last i with the least D wins. Source: NVIDIA Model Optimizer 0.47,
+128 to the number of bins, and the last i with the least D wins. An i that leaves more numbers beyond it than within is passed
+over (our definition): where none are near 0, as behind a sigmoid, all of P and of Q lie in one bin once i reaches the least of
+them, so that D = 0 and everything would be clipped. Source: NVIDIA Model Optimizer 0.47,
 modelopt/torch/quantization/calib/histogram.py, _compute_amax_entropy; S. Migacz, 8-bit Inference with TensorRT, GTC 2017.
 """
 
@@ -62,7 +64,7 @@ def divergences(counts: NDArray[np.float64], levels: int) -> NDArray[np.float64]
 
     with the sums of p over the bins of P before division by T = all counts, and S = the counts of the first i bins. All
     sums over bins are differences of running sums, so that each i costs O(levels). Infinite where P has numbers in a bin
-    that is empty in Q.
+    that is empty in Q, and where more numbers lie beyond the first i bins than in them.
 
     Args:
         counts: [bins], not negative; at least START bins.
@@ -80,7 +82,7 @@ def divergences(counts: NDArray[np.float64], levels: int) -> NDArray[np.float64]
     for i in range(START, len(p) + 1):
         inside, last = running[i], p[i - 1]
         beyond = total - inside
-        if inside == 0.0 or (beyond > 0 and last == 0.0):
+        if beyond > inside or (beyond > 0 and last == 0.0):
             continue
         # Bin j is in level floor(j * L / i): level k starts at ceil(k * i / L).
         bounds = -(-np.arange(levels + 1) * i // levels)

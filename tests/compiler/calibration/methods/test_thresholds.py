@@ -133,6 +133,17 @@ def test_outliers_are_clipped_and_nothing_but_zero_is_not() -> None:
     assert mse_threshold(nothing, 0.0, 0.0, GridForm()) == magnitude_percentile(nothing) == 0
 
 
+@given(low=st.floats(0.1, 0.9), seed=st.integers(0, 99))
+def test_numbers_none_of_which_are_near_0_are_not_clipped_to_the_least(
+    low: float, seed: int
+) -> None:
+    # Behind a sigmoid, once scaled: at the bin of the least number P and Q are alike, one bin each.
+    x = np.random.default_rng(seed).uniform(low, 1.0, 960).astype(np.float32)
+    magnitudes = Magnitudes().including(x)
+    threshold = entropy_threshold(magnitudes, low, GridForm(), ThresholdForm.EDGE)
+    assert np.mean(x > threshold) <= 0.5
+
+
 @given(st.integers(0, 99))
 def test_weighted_tails_of_equal_weights_leave_out_that_share(seed: int) -> None:
     x = np.random.default_rng(seed).permutation(10_000).astype(np.float64)

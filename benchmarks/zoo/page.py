@@ -1,0 +1,182 @@
+"""The page of the zoo: one row for each network, totals, and every failure with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.zoo.measure import FLOAT_TOLERANCE, MEMORY_BYTES, ORACLE_WORK, VERIFIED
+from benchmarks.zoo.model import SAMPLES, ZooModel
+from intlower.markdown import markdown_table
+
+Record = Mapping[str, Any]
+
+INTRODUCTION = """# Networks that others made
+
+Made by `python -m benchmarks.zoo --write docs/models.md` after `pip install '.[models]'`; see
+[CONTRIBUTING.md](../CONTRIBUTING.md). Nothing is left out: what fails has a line under *Failures*.
+
+- **float nodes**: nodes of the ONNX file, and what the standard passes leave of them.
+- **float error**: greatest difference of our float evaluator from onnxruntime on the file as published, before and after
+  the passes, relative to the largest number of the output, or to 1 where that is greater. The network counts as imported up to {tolerance:g}.
+- **target columns**: *integers that differ*, *SQNR of the worst output*, *seconds to compile* (on a busy machine, one thread).
+  The Numba engine's integers of **every tensor** are compared with onnxruntime's, which runs the artifact's own functions,
+  and with the NumPy oracle's, for {verified} samples of random codes of the size given; without the oracle (marked *o*) above
+  {work:.0f} * 10^9 multiply-accumulates.
+- **SQNR**: of {samples} images of smooth noise (of letters, where a network reads them), against the float network. Where the file has batch normalization, for half of its
+  convolutions at least, ranges come from its statistics, without data; otherwise from {samples} other images of noise (marked *s*). Networks of random weights have
+  random scales and shifts in their norms, and the statistics of noise that fit them. Trained networks never saw such noise. In deep networks of
+  random weights noise grows from layer to layer, whatever the ranges: calibrated on samples, the four networks looked at (`darts`,
+  `selecsls42`, `erfnet`, `mobilenet_wd4`) had the same figures within 1 dB. Their softmax of a thousand classes is nearly flat: below one
+  step of an integer softmax, 0 dB.
+- **†**: measured with an earlier state of the sources than that of the page; `--again outdated` measures it again. *-*: not run.
+- **limits**: {memory} GiB of memory, and {seconds:.0f} s for each target.
+"""
+
+
+def page(
+    entries: Sequence[ZooModel],
+    records: Mapping[str, Record],
+    targets: Sequence[str],
+    seconds: float,
+    sources: str,
+) -> str:
+    """Return the page.
+
+    Args:
+        entries: the networks, in the order of the rows.
+        records: what is known of each.
+        targets: the columns.
+        seconds: the limit of time that was in force.
+        sources: digest of the sources; results of others are marked.
+    """
+    text = INTRODUCTION.format(
+        tolerance=FLOAT_TOLERANCE,
+        verified=VERIFIED,
+        samples=SAMPLES,
+        memory=MEMORY_BYTES >> 30,
+        seconds=seconds,
+        work=ORACLE_WORK / 1e9,
+    )
+    unmade = {name: r["exported"] for name, r in records.items() if "exported" in r}
+    measured = [
+        entry for entry in entries if entry.name in records and entry.name not in unmade
+    ]
+    missing = [entry.name for entry in entries if entry.name not in records]
+    columns = ["network", "from", "nodes", "float nodes", "float error", *targets]
+    rows = [_row(entry, records[entry.name], targets, sources) for entry in measured]
+    parts = [
+        text,
+        "## Totals",
+        _totals([records[entry.name] for entry in measured], targets),
+        "## Networks",
+        markdown_table(columns, rows, columns[2:]),
+        "## Failures",
+        _failures(measured, records, targets),
+    ]
+    if unmade:
+        rows = [[name, str(text)] for name, text in unmade.items()]
+        parts += ["## No file to measure", markdown_table(["network", "reason"], rows)]
+    if missing:
+        parts += ["## Not measured", ", ".join(missing)]
+    return "\n\n".join(parts) + "\n"
+
+
+def succeeded(result: Record) -> bool:
+    """Whether a target compiled a network and no integer differs."""
+    return "mismatches" in result and not any(result["mismatches"].values())
+
+
+def _totals(records: Sequence[Record], targets: Sequence[str]) -> str:
+    rows = []
+    refused = sum(record.get("imported") is not True for record in records)
+    for target in targets:
+        found = [r["targets"][target] for r in records if target in r.get("targets", {})]
+        tried = len(found) + refused
+        right = sum(succeeded(result) for result in found)
+        compared = sum(result.get("compared", 0) for result in found)
+        rows.append(
+            [
+                target,
+                str(tried),
+                str(sum("instructions" in result for result in found)),
+                f"{right} ({right / max(tried, 1):.1%})",
+                str(sum(sum(result.get("mismatches", {}).values()) for result in found)),
+                f"{compared:,}".replace(",", " "),
+                str(len(records) - tried),
+            ]
+        )
+    imported = sum(record.get("imported") is True for record in records)
+    exact = sum(record.get("float_error", 1.0) <= FLOAT_TOLERANCE for record in records)
+    columns = ["target", "networks", "compiled", "compiled, 0 differ", "integers that differ"]
+    columns += ["integers compared", "not run"]
+    return (
+        f"{len(records)} networks, {imported} imported, {exact} of them within the tolerance in float.\n\n"
+        + markdown_table(columns, rows, columns[1:])
+    )
+
+
+def _row(entry: ZooModel, record: Record, targets: Sequence[str], sources: str) -> list[str]:
+    mark = " *s*" if record.get("calibration") == "samples" else ""
+    error = record.get("float_error")
+    return [
+        entry.name + mark,
+        f"{entry.package} {record.get('version', '')}: {entry.origin}",
+        str(record.get("nodes", "")),
+        str(record.get("float_nodes", "")),
+        "" if error is None else f"{error:.0e}",
+        *(_cell(record.get("targets", {}).get(target), sources) for target in targets),
+    ]
+
+
+def _cell(result: Record | None, sources: str) -> str:
+    if result is None:
+        return "-"
+    older = "" if result.get("sources") == sources else " †"
+    if "instructions" not in result:
+        return f"no{older}"
+    if "mismatches" not in result:
+        return f"failed{older}"
+    different = sum(result["mismatches"].values())
+    sqnr = result["sqnr"]
+    texts = [f"**{different}**" if different else "0"]
+    texts.append("equal" if sqnr is None else f"{sqnr:.1f} dB")
+    texts.append(f"{result['seconds']:.1f} s")
+    if "reference" not in result["mismatches"]:
+        texts.append("*o*")
+    if result["host"]:
+        texts.append(f"host {result['host']}")
+    return ", ".join(texts) + older
+
+
+def _failures(
+    entries: Sequence[ZooModel], records: Mapping[str, Record], targets: Sequence[str]
+) -> str:
+    rows = []
+    for entry in entries:
+        record = records[entry.name]
+        if record.get("imported") is not True:
+            rows.append([entry.name, "import", str(record.get("imported", "not run"))])
+            continue
+        if record["float_error"] > FLOAT_TOLERANCE:
+            rows.append([entry.name, "float", f"error {record['float_error']:.1e}"])
+        grouped: dict[str, list[str]] = {}
+        for target in targets:
+            result = record["targets"].get(target)
+            if result is not None and (text := _reason(result)):
+                grouped.setdefault(text, []).append(target)
+        rows += [[entry.name, ", ".join(names), text] for text, names in grouped.items()]
+    return markdown_table(["network", "where", "reason"], rows) if rows else "None."
+
+
+def _reason(result: Record) -> str:
+    if "reason" in result:
+        return str(result["reason"])
+    if "failure" in result:
+        return str(result["failure"])
+    return (
+        ""
+        if succeeded(result)
+        else "integers differ: "
+        + ", ".join(f"{k} {v}" for k, v in result["mismatches"].items())
+    )
