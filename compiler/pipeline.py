@@ -103,8 +103,8 @@ def compile_model(
     held, digest = _imported(path, shapes)
     asked = 0 if prepared.synthesize else synthesize or 0
     # Taken out of the list: while the passes run, nothing else holds the weights that they replace.
-    graph, imagined = _prepared_graph(
-        held.pop(), prepared, samples, input_ranges, asked, seed, say
+    graph, imagined, seen = _prepared_graph(
+        held.pop(), prepared, samples, canvas, input_ranges, asked, seed, say
     )
     # What the host computes between halves is on grids that follow from ranges.
     needs_ranges = prepared.needs_ranges or runs_on_host(chosen.spec, graph)
@@ -124,7 +124,7 @@ def compile_model(
     if asked and imagined is not None:
         synthetic = imagined.inputs
     if canvas is not None and needs_ranges:
-        synthetic = _seen(graph, canvas, input_ranges)
+        synthetic = seen or _seen(graph, canvas, input_ranges)
     if prepared.synthesize and synthetic is None and needs_ranges:
         # With a warning: what is left is the default.
         rest = chosen.recipe("default", added=added, removed=removed)
@@ -197,15 +197,16 @@ def _prepared_graph(
     graph: Graph,
     recipe: Recipe,
     samples: Mapping[str, NDArray[Any]] | None,
+    canvas: NDArray[Any] | None,
     input_ranges: Mapping[str, tuple[float, float]] | None,
     count: int,
     seed: int,
     say: Callable[[str], None],
-) -> tuple[Graph, Imagined | None]:
-    """Return the graph after every pass, and the inputs that were made up where it has no moments.
+) -> tuple[Graph, Imagined | None, Mapping[str, NDArray[np.float32]] | None]:
+    """Return the graph after every pass, and where it has no moments what gave them: inputs made up, or a canvas as it is seen.
 
-    They are made in the place of the pass `ImagineMoments`, with what only the caller knows: samples are better, and none are
-    made where only data of the file may decide.
+    They come in the place of the pass `ImagineMoments`, with what only the caller knows: samples are better, then what other
+    models made, and none are made up where only data of the file may decide.
     """
     marker = next((p for p in recipe.passes if isinstance(p, ImagineMoments)), None)
     place = len(recipe.passes) if marker is None else recipe.passes.index(marker)
@@ -217,9 +218,12 @@ def _prepared_graph(
     del graph
     graph = run_passes(held.pop(), recipe.passes[:place], named)
     imagined: Imagined | None = None
+    seen = None
     if marker is not None:
         named(marker.name)
     if marker is not None and marker.applies(graph):
+        if samples is None and canvas is not None:
+            samples = seen = _seen(graph, canvas, input_ranges)
         if samples is not None:
             say("observe samples")
             graph = marker.shown(graph, samples)
@@ -229,7 +233,7 @@ def _prepared_graph(
             )
             graph = marker.told(graph, imagined)
             _warn_of(imagined)
-    return run_passes(graph, recipe.passes[place + 1 :], named), imagined
+    return run_passes(graph, recipe.passes[place + 1 :], named), imagined, seen
 
 
 def _warn_of(imagined: Imagined) -> None:

@@ -109,9 +109,9 @@ _PRODUCTS = frozenset({"MatMul", "Gemm"})
 _MOST_PRODUCTS = 1 << 33
 # For the rest, which runs element by element or through larger arrays: elements in and out, and pairs of them.
 _MOST_SLOW, _MOST_PAIRS = 1 << 18, 1 << 28
-# All nodes together may make this many elements, and so many for each of the file's own: what is made of weights is
-# about as large as they are.
-_MOST_FOLDED, _GROWTH = 1 << 24, 8
+# All nodes together may make this many elements (1 GiB of float32: the largest classifiers have their weights made by
+# ConstantOfShape in tests of exchange), and so many for each of the file's own: what is made of weights is about as large.
+_MOST_FOLDED, _GROWTH = 1 << 28, 8
 
 # Arrays up to this size are shown to shape inference: they may be shapes, axes or repeats.
 _SHAPE_LIKE = 64

@@ -183,8 +183,8 @@ REFUSED: Mapping[str, tuple[Make, str]] = {
         "takes too long",
     ),
     "many-fills": (
-        _constant(lambda b: b.node("Concat", *(_ones(b, 1 << 22) for _ in range(20)), axis=0)),
-        "all such nodes may make",
+        _constant(lambda b: b.node("Concat", *(_ones(b, 1 << 24) for _ in range(20)), axis=0)),
+        "elements per sample",
     ),
     "expand-value": (
         _value(lambda b: b.node("Expand", "x", b.integers(1, 1, SIDE, SIDE)), 1, 1, 1),

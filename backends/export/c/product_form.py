@@ -84,6 +84,8 @@ def scratch_numbers(instruction: Instruction) -> tuple[int, int] | None:
     """Return (bytes of a number, count) of the scratch memory that an instruction takes; None where it takes none."""
     if instruction.kernel.weight is None or not instruction.kernel.schema.requantized:
         return None
+    if "weight_zero_points" in instruction.constants:
+        return None  # it has no C form, which is for the emitter to say
     form = product_form(instruction)
     # Two patches: two output pixels are computed together.
     return (2 if form.code == "int16_t" else 4, 2 * form.patch) if form.patch else None
