@@ -182,10 +182,6 @@ REFUSED: Mapping[str, tuple[Make, str]] = {
         _constant(lambda b: b.node("Conv", _ones(b, 1, 64, 400, 400), _ones(b, 8, 64, 9, 9))),
         "takes too long",
     ),
-    "many-fills": (
-        _constant(lambda b: b.node("Concat", *(_ones(b, 1 << 24) for _ in range(20)), axis=0)),
-        "elements per sample",
-    ),
     "expand-value": (
         _value(lambda b: b.node("Expand", "x", b.integers(1, 1, SIDE, SIDE)), 1, 1, 1),
         "elements per sample",

@@ -254,3 +254,12 @@ def test_text_constants_are_refused() -> None:
     )
     with pytest.raises(UnsupportedOperator, match="neither dense nor numeric"):
         import_model(model)
+
+
+def test_fills_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folding, "_MOST_FOLDED", 1 << 10)
+    b = networks.NetworkBuilder()
+    fills = [b.node("ConstantOfShape", constant_node(b, value_ints=[300])) for _ in range(4)]
+    x = b.node("Add", "x", b.node("Concat", *fills, axis=0))
+    with pytest.raises(UnsupportedOperator, match="all such nodes may make"):
+        import_model(b.model({"x": ["N", 1200]}, x))
