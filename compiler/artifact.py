@@ -246,7 +246,9 @@ def _tensors(graph: GraphProto, metadata: Metadata) -> dict[str, Tensor]:
 
 def _constant(tensor: TensorProto) -> Constant:
     """Return an initializer's array; its size is what the file holds, not what it claims."""
-    codes = {tensor_type(element.dtype_name): element.dtype_name for element in ElementType}
+    # Biases of sums past 32 bits have 64.
+    names = (*(element.dtype_name for element in ElementType), "int64")
+    codes = {tensor_type(name): name for name in names}
     if tensor.data_type not in codes:
         raise ArtifactError(f"constant {tensor.name!r} is not of an integer type")
     if tensor.data_location != TensorProto.DEFAULT or tensor.external_data:

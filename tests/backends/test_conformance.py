@@ -10,7 +10,7 @@ import onnx
 import pytest
 from target_variants import TARGETS, variants
 
-from intlower.compiler.artifact import serialise
+from intlower.compiler.artifact import open_artifact, save, serialise
 from intlower.compiler.crosscheck import random_inputs, verify
 from intlower.compiler.discovery import load_target
 from intlower.compiler.pipeline import compile_model
@@ -68,6 +68,14 @@ def test_the_same_model_gives_the_same_bytes(target: str, tmp_path: Path) -> Non
         serialise(compile_model(tmp_path / "model.onnx", target=target)) for _ in range(2)
     )
     assert first == second
+
+
+@pytest.mark.parametrize("target", [*TARGETS, *variants()])
+def test_an_artifact_reads_back_as_it_was_written(target: str, tmp_path: Path) -> None:
+    onnx.save(networks.classifier(), tmp_path / "model.onnx")
+    program = compile_model(tmp_path / "model.onnx", target=target)
+    save(program, tmp_path / "artifact.onnx")
+    assert open_artifact(tmp_path / "artifact.onnx") == program
 
 
 @pytest.mark.parametrize("target", [*TARGETS, *variants()])
