@@ -75,7 +75,7 @@ def page(
         _failures(measured, records, targets),
     ]
     if unmade:
-        rows = [[name, str(text)] for name, text in unmade.items()]
+        rows = [[name, _first_words(str(text))] for name, text in unmade.items()]
         parts += ["## No file to measure", markdown_table(["network", "reason"], rows)]
     if missing:
         parts += ["## Not measured", ", ".join(missing)]
@@ -167,6 +167,11 @@ def _failures(
                 grouped.setdefault(text, []).append(target)
         rows += [[entry.name, ", ".join(names), text] for text, names in grouped.items()]
     return markdown_table(["network", "where", "reason"], rows) if rows else "None."
+
+
+def _first_words(reason: str) -> str:
+    """Return an exporter's error without the trace and the paths that it goes on with."""
+    return reason.partition(" [Caused by")[0].partition(" (node defined in")[0]
 
 
 def _reason(result: Record) -> str:
