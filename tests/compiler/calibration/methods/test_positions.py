@@ -3,14 +3,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from intlower.compiler.calibration.methods.form import GridForm
-from intlower.compiler.calibration.methods.logarithmic import ClipRounding, clip_index, clip_of
 from intlower.compiler.calibration.methods.positions import (
     INPUT_SCOPE,
     SCOPE,
@@ -85,24 +83,6 @@ def test_ristretto_saturates_activations_by_at_most_half_and_parameters_by_a_ste
     reached = bound * 2.0 ** ristretto_fraction(bound, bits, sign_bit=False)
     assert limit < reached * (1 + 1e-12)
     assert reached <= 2 * limit
-
-
-@given(st.floats(1e-30, 1e30), st.sampled_from([16, 128]))
-def test_clips_lie_on_the_grid_nearest_or_above(bound: float, steps: int) -> None:
-    nearest = clip_of(clip_index(bound, steps_per_octave=steps), steps)
-    assert abs(math.log2(nearest / bound)) <= 0.5 / steps + 1e-9
-    up = clip_of(clip_index(bound, rounding=ClipRounding.UP, steps_per_octave=steps), steps)
-    assert bound * (1 - 1e-8) <= up <= bound * 2 ** (1 / steps)
-
-
-@given(st.integers(-400, 400))
-def test_a_clip_on_the_grid_stays(index: int) -> None:
-    for rounding in ClipRounding:
-        assert clip_index(clip_of(index), rounding=rounding) == index
-
-
-def test_the_clip_of_nothing_is_finite() -> None:
-    assert clip_of(clip_index(0.0)) == pytest.approx(2.0**-126)
 
 
 @given(seed=st.integers(0, 1 << 20), scale=st.integers(-5, 5), bits=st.sampled_from([8, 16]))
