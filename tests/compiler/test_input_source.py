@@ -42,8 +42,7 @@ def test_a_source_is_one_or_none_and_a_step_that_needs_one_has_one(
     recipe = replace(PLAIN, data_free=data_free, synthesize=synthesize, rounding=rounding)
     try:
         found = source(recipe, samples, count)
-    except DataError as error:
-        assert error.hint
+    except DataError:
         return
     given = [found.samples is not None, found.canvas is not None, found.count is not None]
     assert sum(given) <= 1
