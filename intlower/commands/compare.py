@@ -257,8 +257,17 @@ def _overview(rows: Sequence[ComparisonRow]) -> tuple[tuple[str, ...], list[list
     models = tuple(dict.fromkeys(row.model for row in rows))
     targets = tuple(dict.fromkeys(row.target for row in rows))
     found = {(row.target, row.model): _loss(row) for row in rows}
+    floats = {
+        row.model: percent_text(row.figures.evaluation.float_top1)
+        for row in rows
+        if row.figures is not None and row.figures.evaluation.float_top1 is not None
+    }
     return ("target", *models), [
-        [target, *(found.get((target, model), "") for model in models)] for target in targets
+        ["*float top-1*", *(floats.get(model, "") for model in models)],
+        *(
+            [target, *(found.get((target, model), "") for model in models)]
+            for target in targets
+        ),
     ]
 
 
@@ -286,4 +295,5 @@ def _markdown(rows: Sequence[ComparisonRow]) -> str:
     if len(headings) < 3:  # a single model: the table says it all
         return f"{table}\n\n{made}"
     overview = markdown_table(headings, losses, headings[1:])
-    return f"{overview}\n\n{folded('Every figure', table)}\n\nIn the first table: drop / KL. {made}"
+    meaning = "Points of top-1 lost / KL of the outputs:"
+    return f"{meaning}\n\n{overview}\n\n{folded('Every figure', table)}\n\n{made}"
