@@ -55,15 +55,53 @@ class UnsupportedOperator(ModelError):
 
     def __init__(self, nodes: Sequence[UnsupportedNode]) -> None:
         self.nodes = tuple(nodes)
-        listed = "; ".join(
-            f"{node.operator} at {node.name!r}" + (f" ({node.reason})" if node.reason else "")
-            for node in self.nodes
-        )
         plural = "s are" if len(self.nodes) > 1 else " is"
+        quantized = any(node.operator in _OF_QUANTIZED_MODELS for node in self.nodes)
         super().__init__(
-            f"{len(self.nodes)} node{plural} not supported: {listed}",
-            "rewrite these nodes in operators that are supported, or cut the graph before them",
+            f"{len(self.nodes)} node{plural} not supported: {listed_nodes(self.nodes)}",
+            "the model is quantized already: give the float model that it was made from"
+            if quantized
+            else "rewrite these nodes in operators that are supported, or cut the graph before them",
         )
+
+
+# What stands in models that another tool has quantized; their float numbers are gone.
+_OF_QUANTIZED_MODELS = frozenset(
+    {
+        "ConvInteger",
+        "DequantizeLinear",
+        "DynamicQuantizeLinear",
+        "MatMulInteger",
+        "QLinearConv",
+        "QLinearMatMul",
+        "QuantizeLinear",
+    }
+)
+
+# A message stays readable: so many kinds of nodes, and so many names of each.
+_KINDS = 6
+_NAMES = 3
+
+
+def listed_nodes(nodes: Sequence[UnsupportedNode]) -> str:
+    """Return the first names of each kind of node, a kind being an operator and a reason, in the order of the graph.
+
+    >>> listed_nodes([UnsupportedNode(operator="NonZero", name=f"node_{i}") for i in range(5)])
+    "NonZero at 'node_0', 'node_1', 'node_2' and 2 more"
+    """
+    kinds: dict[tuple[str, str], list[str]] = {}
+    for node in nodes:
+        kinds.setdefault((node.operator, node.reason), []).append(repr(node.name))
+    texts = []
+    for (operator, reason), names in list(kinds.items())[:_KINDS]:
+        more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+        texts.append(
+            f"{operator} at {', '.join(names[:_NAMES])}{more}"
+            + (f" ({reason})" if reason else "")
+        )
+    if len(kinds) > _KINDS:
+        texts.append(f"and {len(kinds) - _KINDS} more kinds")
+    return "; ".join(texts)
 
 
 class DynamicShape(ModelError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 
-from intlower.compiler.errors import UnsupportedByTarget
+from intlower.compiler.errors import UnsupportedByTarget, UnsupportedNode, listed_nodes
 from intlower.compiler.graph import Graph, Node
 from intlower.compiler.operators import Add, Concat, Softmax, operator_name
 from intlower.compiler.spec import Contract, SoftmaxRule, TargetSpec
@@ -59,12 +59,12 @@ def check_operators(graph: Graph, spec: Contract) -> None:
         UnsupportedByTarget: operators that neither the target nor the host has, all of them at once.
     """
     refused = [
-        f"{operator_name(node.operator)} at {node.name!r}"
+        UnsupportedNode(operator=operator_name(node.operator), name=node.name)
         for node in graph.nodes
         if placed(spec, graph, node) is None
     ]
     if refused:
         raise UnsupportedByTarget(
-            f"{spec.name!r} does not run {'; '.join(refused)}",
+            f"{spec.name!r} does not run {listed_nodes(refused)}",
             f"its operators are: {', '.join(sorted(spec.operators | spec.host))}",
         )
