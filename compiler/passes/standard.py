@@ -12,18 +12,21 @@ from intlower.compiler.passes.fuse_gelu import FuseGelu
 from intlower.compiler.passes.fuse_hard_sigmoid import FuseHardSigmoid
 from intlower.compiler.passes.fuse_layer_norm import FuseLayerNorm
 from intlower.compiler.passes.fuse_matmul import FuseMatmul
+from intlower.compiler.passes.fuse_pads import FusePads
 from intlower.compiler.passes.remove_expansions import RemoveExpansions
 from intlower.compiler.passes.remove_identities import RemoveIdentities
 from intlower.compiler.passes.remove_unused import RemoveUnused
 
 # Each pass finds what those before it leave: constants folded, no Identity between a layer and its batch
-# normalization; operators that exporters split made one before their parts are folded into layers, and what only they
-# read removed; layers as Conv and Gemm; activations come last, since batch norm folds only into a node without one.
+# normalization, no Pad between a layer and the graph's input; operators that exporters split made one before their
+# parts are folded into layers, and what only they read removed; layers as Conv and Gemm; activations come last, since
+# batch norm folds only into a node without one.
 STANDARD_PASSES: tuple[Pass, ...] = (
     RemoveUnused(),
     FoldConstants(),
     RemoveIdentities(),
     RemoveExpansions(),
+    FusePads(),
     FuseHardSigmoid(),
     FuseGates(),
     FuseGelu(),
