@@ -14,8 +14,9 @@ INSTALLED := $(VENV)/.installed
 
 .PHONY: test demo bench check clean
 
+# Two processes or more: each has half of the tests, in order, and takes from the other's when it is done.
 test: check
-	@$(BIN)/pytest --quiet
+	@$(BIN)/pytest --quiet --numprocesses auto --maxprocesses 4 --dist worksteal
 
 demo: $(INSTALLED)
 	@$(BIN)/intlower demo

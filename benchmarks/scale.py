@@ -2,7 +2,8 @@
 
     python benchmarks/scale.py [--target NAME] [--write docs/scale.md] [NETWORK ...]
 
-Each network is compiled and its artifact written in a process of its own. Memory is the most that the process held at once
+Each network is compiled and its artifact written in a process of its own. Seconds are those of the processor, all threads
+together: other work on the machine changes them little. The table goes between `<!-- scale NAME -->` marks. Memory is the most that the process held at once
 (VmHWM of /proc/self/status) less what it holds after a small network was compiled: the libraries, which no network changes.
 """
 
@@ -24,7 +25,6 @@ from scale_networks import NETWORKS
 from intlower.markdown import markdown_table, write_marked
 
 HERE = Path(__file__).resolve()
-MARK = "scale"
 MIB = 1 << 20
 
 
@@ -55,9 +55,9 @@ def measure(name: str, target: str) -> dict[str, float]:
         subprocess.run([sys.executable, "-c", script], check=True, cwd=HERE.parent)
         compile_once(tiny, target)
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # VmHWM is VmRSS again
-        before, begin = memory_bytes("VmRSS"), time.perf_counter()
+        before, begin = memory_bytes("VmRSS"), time.process_time()
         instructions = compile_once(path, target)
-        seconds = time.perf_counter() - begin
+        seconds = time.process_time() - begin
         return {
             "seconds": seconds,
             "peak_bytes": memory_bytes("VmHWM") - before,
@@ -114,7 +114,7 @@ def main(names: tuple[str, ...], target: str, write: Path | None, one: bool) -> 
     table = markdown_table(columns, rows, columns[1:])
     click.echo(table)
     if write is not None:
-        write_marked(write, MARK, table)
+        write_marked(write, f"scale {target}", table)
 
 
 if __name__ == "__main__":

@@ -125,43 +125,39 @@ def parse(data: bytes) -> IntegerProgram:
 
 
 def _model(program: IntegerProgram, producer_version: str) -> ModelProto:
-    taken = set(program.tensors)
-    initializers: list[TensorProto] = []
-    nodes: list[NodeProto] = []
-    functions = {}
-    for instruction in program.instructions:
-        constants = [
-            _initializer(_unique(f"{instruction.name}.{name}", taken), constant)
-            for name, constant in instruction.constants.items()
-        ]
-        initializers += constants
-        nodes.append(_node(instruction, [tensor.name for tensor in constants]))
-        functions[nodes[-1].op_type] = (instruction.kernel, len(instruction.inputs))
-    ends = {*program.inputs, *program.outputs}
-    middle = [i.output for i in program.instructions if i.output not in ends]
-    graph = helper.make_graph(
-        nodes,
-        program.target,
-        _values(program, program.inputs),
-        _values(program, program.outputs),
-        initializers,
-        value_info=_values(program, middle),
-    )
-    model = helper.make_model(
-        graph,
-        functions=[function_for(*functions[name]) for name in sorted(functions)],
-        opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, 1)],
+    # In place: `helper.make_graph` and `helper.make_model` each copy what they are given, with all weights.
+    model = ModelProto(
         ir_version=IR_VERSION,
         producer_name=PRODUCER,
         producer_version=producer_version,
         doc_string=f"An integer program for {program.target}; every tensor holds codes.",
+        opset_import=[helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, 1)],
     )
+    graph = model.graph
+    graph.name = program.target
+    taken = set(program.tensors)
+    functions = {}
+    for instruction in program.instructions:
+        constants = []
+        for name, constant in instruction.constants.items():
+            constants.append(_unique(f"{instruction.name}.{name}", taken))
+            _add_initializer(graph, constants[-1], constant)
+        node = _add_node(graph, instruction, constants)
+        functions[node.op_type] = (instruction.kernel, len(instruction.inputs))
+    ends = {*program.inputs, *program.outputs}
+    middle = [i.output for i in program.instructions if i.output not in ends]
+    graph.input.extend(_values(program, program.inputs))
+    graph.output.extend(_values(program, program.outputs))
+    graph.value_info.extend(_values(program, middle))
+    model.functions.extend(function_for(*functions[name]) for name in sorted(functions))
     helper.set_model_props(model, {METADATA_KEY: metadata_text(program)})
     return model
 
 
-def _node(instruction: Instruction, constants: Sequence[str]) -> NodeProto:
-    node = NodeProto(
+def _add_node(
+    graph: GraphProto, instruction: Instruction, constants: Sequence[str]
+) -> NodeProto:
+    node: NodeProto = graph.node.add(
         op_type=function_name(instruction.kernel, len(instruction.inputs)),
         domain=DOMAIN,
         name=instruction.name,
@@ -178,10 +174,10 @@ def _node(instruction: Instruction, constants: Sequence[str]) -> NodeProto:
     return node
 
 
-def _initializer(name: str, constant: Constant) -> TensorProto:
+def _add_initializer(graph: GraphProto, name: str, constant: Constant) -> None:
     array = constant.array
-    little_endian = array.astype(array.dtype.newbyteorder("<"))
-    return TensorProto(
+    little_endian = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    graph.initializer.add(
         name=name,
         data_type=tensor_type(array.dtype.name),
         dims=array.shape,
@@ -196,15 +192,14 @@ def _unique(name: str, taken: set[str]) -> str:
     return name
 
 
-def _values(program: IntegerProgram, names: Sequence[str]) -> list[ValueInfoProto]:
-    return [
-        helper.make_tensor_value_info(
+def _values(program: IntegerProgram, names: Sequence[str]) -> Iterator[ValueInfoProto]:
+    for name in names:
+        tensor = program.tensors[name]
+        yield helper.make_tensor_value_info(
             name,
             tensor_type(tensor.grid.element.dtype_name),
             ["N" if d is None else d for d in tensor.shape],
         )
-        for name, tensor in ((name, program.tensors[name]) for name in names)
-    ]
 
 
 def _program(model: ModelProto) -> IntegerProgram:

@@ -197,7 +197,7 @@ def propagate_moments(
     Softmax and others     none
     =====================  ==================================================================================
 
-    A node one of whose inputs has no moments has none.
+    A node one of whose inputs has no moments has none; nor has one where they would not be finite.
 
     Args:
         graph: any graph.
@@ -224,8 +224,8 @@ def propagate_moments(
         worst: Array | None = None
         if recorded is None:
             result = _propagated(graph, node, found)
-            if result is None:
-                continue
+            if result is None or not all(np.isfinite(part).all() for part in result[:2]):
+                continue  # what a logarithm makes of 0 has no spread that could be followed
             recorded, worst = Moments.of(result[0], result[1]), result[2]
         found[node.output] = ValueMoments(
             before=recorded,

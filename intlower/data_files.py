@@ -295,7 +295,8 @@ def write_npz(path: Path, arrays: Mapping[str, Array], compress: bool = False) -
 
 def _write_atomically(path: Path, arrays: Mapping[str, Array], compress: bool) -> None:
     form = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
-    descriptor, temporary = tempfile.mkstemp(dir=path.resolve().parent, suffix=".npz")
+    target = path.resolve()  # a link is followed
+    descriptor, temporary = tempfile.mkstemp(dir=target.parent, suffix=".npz")
     try:
         with (
             os.fdopen(descriptor, "wb") as stream,
@@ -308,7 +309,7 @@ def _write_atomically(path: Path, arrays: Mapping[str, Array], compress: bool) -
                 with archive.open(member, "w", force_zip64=True) as entry:
                     npy.write_array(entry, np.asarray(array), allow_pickle=False)
         os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        os.replace(temporary, target)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

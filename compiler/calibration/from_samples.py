@@ -91,10 +91,18 @@ def _percentiles(
     histograms = {name: np.zeros(BINS, np.int64) for name in found if name not in final}
     for values in _batches(graph, samples, progress):
         for name, histogram in histograms.items():
-            histogram += np.histogram(values[name], BINS, found[name])[0]
+            histogram += _counts(values[name], *found[name])
     for name, histogram in histograms.items():
         found[name] = without_tails(histogram, *found[name])
     return found
+
+
+def _counts(array: NDArray[np.float32], low: float, high: float) -> NDArray[np.int64]:
+    """Return how many numbers are in each of BINS bins between two of them."""
+    # NumPy divides the range in the array's own type, and refuses bins without width.
+    narrow = high - low < 2 * BINS * np.spacing(np.float32(max(abs(low), abs(high))))
+    numbers = array.astype(np.float64) if narrow else array
+    return np.asarray(np.histogram(numbers, BINS, (low, high))[0])
 
 
 def _check_counts(graph: Graph, samples: Mapping[str, NDArray[Any]]) -> None:

@@ -51,9 +51,12 @@ def evaluate(
     with torch.inference_mode():
         for start in range(0, samples, step):
             tensors = {
-                # A copy: torch warns of read-only arrays and refuses negative strides.
+                # A copy: torch warns of read-only arrays and refuses negative strides. (`np.ascontiguousarray` gives one
+                # number an axis.)
                 name: torch.tensor(
-                    np.ascontiguousarray(array[start : start + step] if name in free else array)
+                    np.asarray(
+                        array[start : start + step] if name in free else array, order="C"
+                    )
                 )
                 for name, array in inputs.items()
             }

@@ -20,12 +20,8 @@ from intlower.compiler.operators import (
     MaxPool,
     activation_bounds,
 )
-from intlower.compiler.passes.rewriting import (
-    parameter,
-    replace_nodes,
-    sole_reader,
-    with_parameters,
-)
+from intlower.compiler.passes.draft import GraphDraft
+from intlower.compiler.passes.rewriting import Readable, parameter, sole_reader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,49 +53,47 @@ class AbsorbBias:
 
     def __call__(self, graph: Graph) -> Graph:
         """Return the graph with high biases absorbed."""
+        draft = GraphDraft(graph)
         for node in graph.nodes:
             if isinstance(node.operator, Conv | Gemm) and node.output in graph.moments:
-                current = graph.producers()[node.output]
-                graph = self._absorb(graph, current)
-        return graph
+                self._absorb(draft, draft.producers()[node.output])
+        return draft.graph()
 
-    def _absorb(self, graph: Graph, node: Node) -> Graph:
-        path = _path(graph, node)
+    def _absorb(self, draft: GraphDraft, node: Node) -> None:
+        path = _path(draft, node)
         if path is None:
-            return graph
+            return
         between, reader = path
-        weights, taps = parameter(graph, node, 1), parameter(graph, reader, 1)
+        weights, taps = parameter(draft, node, 1), parameter(draft, reader, 1)
         computed = any(
-            len(layer.inputs) == 3 and parameter(graph, layer, 2) is None
+            len(layer.inputs) == 3 and parameter(draft, layer, 2) is None
             for layer in (node, reader)
         )
         if weights is None or taps is None or computed:
-            return graph
-        shift = self._shift(graph, node)
-        if not self._narrows(graph, node, shift):  # 3
-            return graph
-        graph = _with_bias(graph, node, weights, -shift)
+            return
+        shift = self._shift(draft, node)
+        if not self._narrows(draft, node, shift):  # 3
+            return
+        lowered = _with_bias(draft, node, weights, -shift)
         low, high = activation_bounds(node.activation)
         if node.activation is not None:  # 1
             clip = ChannelClip(
                 minimum=Constant.of(low - shift, np.float64),
                 maximum=Constant.of(high - shift, np.float64),
             )
-            lowered = replace(graph.producers()[node.output], activation=clip)
-            graph = graph.edit(nodes=replace_nodes(graph, {node.name: lowered}))
-        reader = graph.producers()[reader.output]
-        graph = _with_bias(graph, reader, taps, _gain(reader, taps, shift))
-        moments = dict(graph.moments)
+            lowered = replace(lowered, activation=clip)
+        draft.replace({node.name: lowered})
+        gain = _gain(reader, taps, shift)
+        draft.replace({reader.name: _with_bias(draft, reader, taps, gain)})
         for value in between:  # 4
-            if value in moments:
-                recorded = moments[value]
+            if value in draft.moments:
+                recorded = draft.moments[value]
                 mean, std = recorded.mean.array, recorded.std.array
-                moments[value] = Moments.of(
+                draft.moments[value] = Moments.of(
                     mean - np.repeat(shift, len(mean) // len(shift)), std
                 )
-        return graph.edit(moments=moments)
 
-    def _shift(self, graph: Graph, node: Node) -> NDArray[np.float64]:
+    def _shift(self, graph: Readable, node: Node) -> NDArray[np.float64]:
         """Return c."""
         recorded = graph.moments[node.output]
         level = recorded.mean.array - self.deviations * recorded.std.array
@@ -109,7 +103,7 @@ class AbsorbBias:
         # A channel that the activation holds at its upper bound is lowered by no more than that.
         return np.asarray(np.clip(level, np.maximum(low, 0.0), np.maximum(high, 0.0)))
 
-    def _narrows(self, graph: Graph, node: Node, shift: NDArray[np.float64]) -> bool:
+    def _narrows(self, graph: Readable, node: Node, shift: NDArray[np.float64]) -> bool:
         recorded = graph.moments[node.output]
         mean, std = recorded.mean.array, self.reach * recorded.std.array
         low, high = activation_bounds(node.activation)
@@ -119,7 +113,7 @@ class AbsorbBias:
         return after < (1 - self.gain) * before
 
 
-def _path(graph: Graph, node: Node) -> tuple[list[str], Node] | None:
+def _path(graph: Readable, node: Node) -> tuple[list[str], Node] | None:
     """Return the values from a layer to the one Conv or Gemm that reads it through what moves with it; None if there is none."""
     values = [node.output]
     while (reader := sole_reader(graph, values[-1])) is not None:
@@ -159,9 +153,8 @@ def _gain(
 
 
 def _with_bias(
-    graph: Graph, node: Node, weights: NDArray[np.float64], change: NDArray[np.float64]
-) -> Graph:
-    bias = parameter(graph, node, 2)
+    draft: GraphDraft, node: Node, weights: NDArray[np.float64], change: NDArray[np.float64]
+) -> Node:
+    bias = parameter(draft, node, 2)
     total = change if bias is None else bias + change
-    new, constants = with_parameters(graph, node, {1: weights, 2: total})
-    return graph.edit(nodes=replace_nodes(graph, {node.name: new}), constants=constants)
+    return draft.with_parameters(node, {1: weights, 2: total})

@@ -189,7 +189,11 @@ class _Lifting:
     def _lifted(self, node: Node, name: str, rank: int) -> str:
         """Return a value with ones in front, of a rank with the batch."""
         if name not in self._graph.values:
-            return name
+            if not isinstance(node.operator, Concat):
+                return name  # it is broadcast, or has a form of its own
+            return self._constant(
+                f"{name}_lifted", self._graph.constants[name].array[np.newaxis]
+            )
         shape = self._shape(name)
         if not self._is_plain(name) and len(shape) + 1 == rank:
             return self._forms[name]

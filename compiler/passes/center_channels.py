@@ -8,10 +8,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from intlower.compiler.graph import Graph, Node
+from intlower.compiler.graph import Node
 from intlower.compiler.moment_rules import normal_points
 from intlower.compiler.operators import activation_bounds
 from intlower.compiler.passes.absorb_bias import AbsorbBias
+from intlower.compiler.passes.rewriting import Readable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,7 @@ class CenterChannels(AbsorbBias):
 
     steps: int = 16
 
-    def _shift(self, graph: Graph, node: Node) -> NDArray[np.float64]:
+    def _shift(self, graph: Readable, node: Node) -> NDArray[np.float64]:
         recorded = graph.moments[node.output]
         mean, std = recorded.mean.array[:, None], recorded.std.array[:, None]
         low, high = (
@@ -46,5 +47,5 @@ class CenterChannels(AbsorbBias):
         exponent = np.rint(np.log2(np.abs(np.where(center == 0, 1.0, center))) * self.steps)
         return np.asarray(np.sign(center) * 2.0 ** (exponent / self.steps))
 
-    def _narrows(self, graph: Graph, node: Node, shift: NDArray[np.float64]) -> bool:
+    def _narrows(self, graph: Readable, node: Node, shift: NDArray[np.float64]) -> bool:
         return True

@@ -10,17 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.compiler.constant import Constant
-from intlower.compiler.graph import Graph, Moments, Node, fresh_name
+from intlower.compiler.graph import Graph, Moments, Node
 from intlower.compiler.moment_rules import mixed, tap_coverage
 from intlower.compiler.moments import clipped_normal
 from intlower.compiler.operators import ChannelClip, Conv, Gemm, Pad, activation_bounds
 from intlower.compiler.passes.channel_groups import by_weight
-from intlower.compiler.passes.rewriting import (
-    parameter,
-    replace_nodes,
-    sole_reader,
-    with_parameters,
-)
+from intlower.compiler.passes.draft import GraphDraft
+from intlower.compiler.passes.rewriting import Readable, parameter, sole_reader
 
 Array = NDArray[np.float64]
 
@@ -54,61 +50,49 @@ class CenterPadded:
 
     def __call__(self, graph: Graph) -> Graph:
         """Return the graph with channels centred."""
-        for name in [node.name for node in graph.nodes]:
-            node = next(node for node in graph.nodes if node.name == name)
-            reader = _padding_reader(graph, node)
+        draft = GraphDraft(graph)
+        for original in graph.nodes:
+            node = draft.producers()[original.output]
+            reader = _padding_reader(draft, node)
             if reader is not None:
-                graph = self._centred(graph, node, reader)
-        return graph
+                self._center(draft, node, reader)
+        return draft.graph()
 
-    def _centred(self, graph: Graph, node: Node, reader: Node) -> Graph:
-        recorded = graph.moments[node.output]
+    def _center(self, draft: GraphDraft, node: Node, reader: Node) -> None:
+        recorded = draft.moments[node.output]
         mean, std = recorded.mean.array, recorded.std.array
         low, high = (
             np.broadcast_to(bound, mean.shape) for bound in activation_bounds(node.activation)
         )
         if (low != 0).any() or not np.isfinite(high).all() or (high <= 0).any():  # 3
-            return graph
+            return
         reach = np.minimum(high, mean + self.deviations * std)
         half = np.where(reach > self.least * high.max(), reach, high) / 2
         center = 2.0 ** round(math.log2(float(high.max()) / 2))  # 1
         factor = center / half
-        weights, bias = parameter(graph, node, 1), parameter(graph, node, 2)
-        taps, added = parameter(graph, reader, 1), parameter(graph, reader, 2)
+        weights, bias = parameter(draft, node, 1), parameter(draft, node, 2)
+        taps, added = parameter(draft, reader, 1), parameter(draft, reader, 2)
         assert weights is not None  # `_padding_reader` takes no layers without
         assert taps is not None
         moved = weights * factor.reshape(-1, *(1,) * (weights.ndim - 1))
         lowered = (0.0 if bias is None else bias * factor) - center
-        made, constants = with_parameters(
-            graph, node, {1: moved, 2: np.broadcast_to(lowered, factor.shape)}
+        made = draft.with_parameters(
+            node, {1: moved, 2: np.broadcast_to(lowered, factor.shape)}
         )
         clip = ChannelClip(
             minimum=Constant.of(low * factor - center, np.float64),
             maximum=Constant.of(high * factor - center, np.float64),
         )
-        graph = graph.edit(
-            nodes=replace_nodes(graph, {node.name: replace(made, activation=clip)}),
-            constants=constants,
-        )
+        draft.replace({node.name: replace(made, activation=clip)})
+        draft.moments[node.output] = Moments.of(mean * factor - center, std * factor)
         by_tap = taps * by_weight(reader, taps.shape, 1 / factor)
         gained = center * by_tap.reshape(len(taps), -1).sum(axis=1)
         total = gained if added is None else added + gained
-        read, constants = with_parameters(graph, reader, {1: by_tap, 2: total})
-        return _with_pad(
-            graph.edit(
-                nodes=replace_nodes(graph, {reader.name: read}),
-                constants=constants,
-                moments={
-                    **graph.moments,
-                    node.output: Moments.of(mean * factor - center, std * factor),
-                },
-            ),
-            read,
-            center,
-        )
+        draft.replace({reader.name: draft.with_parameters(reader, {1: by_tap, 2: total})})
+        _put_pad(draft, draft.producers()[reader.output], center)
 
 
-def _padding_reader(graph: Graph, node: Node) -> Node | None:
+def _padding_reader(graph: Readable, node: Node) -> Node | None:
     """Return the one padding Conv that reads a limited layer, where the weights of both are their own."""
     if not isinstance(node.operator, Conv | Gemm) or node.output not in graph.moments:
         return None
@@ -123,15 +107,14 @@ def _padding_reader(graph: Graph, node: Node) -> Node | None:
     return reader if own and any(reader.operator.pads) else None
 
 
-def _with_pad(graph: Graph, reader: Node, center: float) -> Graph:
-    """Return the graph with a Pad of -center in front of a Conv, which itself pads no more."""
+def _put_pad(draft: GraphDraft, reader: Node, center: float) -> None:
+    """Put a Pad of -center in front of a Conv, which itself pads no more."""
     operator, source = reader.operator, reader.inputs[0]
     assert isinstance(operator, Conv)  # `_padding_reader` says so
     top, left, bottom, right = operator.pads
-    padded = fresh_name(f"{source}_padded", (*graph.values, *graph.constants))
-    names = {node.name for node in graph.nodes}
+    padded = draft.fresh(f"{source}_padded")
     pad = Node(
-        name=fresh_name(f"{reader.name}_pad", names),
+        name=draft.fresh(f"{reader.name}_pad"),
         operator=Pad(pads=(0, 0, top, left, 0, 0, bottom, right), value=-center),
         inputs=(source,),
         output=padded,
@@ -145,23 +128,23 @@ def _with_pad(graph: Graph, reader: Node, center: float) -> Graph:
         tap_coverage(
             operator,
             axis,
-            graph.constants[reader.inputs[1]].array.shape[2 + axis],
-            graph.values[source].shape,
-            graph.values[reader.output].shape,
+            draft.constants[reader.inputs[1]].array.shape[2 + axis],
+            draft.shape(source),
+            draft.shape(reader.output),
         ).mean()
         for axis in (0, 1)
     ]
-    return graph.edit(
-        nodes=replace_nodes(graph, {reader.name: (pad, inner)}),
-        moments={**graph.moments, padded: _padded_moments(graph, source, center, shares)},
-    )
+    draft.replace({reader.name: (pad, inner)})
+    draft.moments[padded] = _padded_moments(draft, source, center, shares)
 
 
-def _padded_moments(graph: Graph, source: str, center: float, shares: list[float]) -> Moments:
+def _padded_moments(
+    draft: GraphDraft, source: str, center: float, shares: list[float]
+) -> Moments:
     """Return the moments of what taps meet: a value behind its activation, or -center."""
     recorded, bounds = (
-        graph.moments[source],
-        activation_bounds(graph.producers()[source].activation),
+        draft.moments[source],
+        activation_bounds(draft.producers()[source].activation),
     )
     mean, std = clipped_normal(recorded.mean.array, recorded.std.array, *bounds)
     data = float(np.prod(shares))

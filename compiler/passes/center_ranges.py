@@ -8,9 +8,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from intlower.compiler.graph import Graph, Node
+from intlower.compiler.graph import Node
 from intlower.compiler.operators import activation_bounds
 from intlower.compiler.passes.absorb_bias import AbsorbBias
+from intlower.compiler.passes.rewriting import Readable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +34,11 @@ class CenterRanges(AbsorbBias):
 
     gain: float = 0.25
 
-    def _shift(self, graph: Graph, node: Node) -> NDArray[np.float64]:
+    def _shift(self, graph: Readable, node: Node) -> NDArray[np.float64]:
         least, greatest = self._ends(graph, node)
         return np.asarray((least + greatest) / 2)
 
-    def _narrows(self, graph: Graph, node: Node, shift: NDArray[np.float64]) -> bool:
+    def _narrows(self, graph: Readable, node: Node, shift: NDArray[np.float64]) -> bool:
         if not np.isfinite(activation_bounds(node.activation)[1]).all():  # b
             return False
         least, greatest = self._ends(graph, node)
@@ -46,7 +47,7 @@ class CenterRanges(AbsorbBias):
         return after < (1 - self.gain) * before
 
     def _ends(
-        self, graph: Graph, node: Node
+        self, graph: Readable, node: Node
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         recorded = graph.moments[node.output]
         mean, reach = recorded.mean.array, self.reach * recorded.std.array

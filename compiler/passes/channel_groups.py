@@ -41,7 +41,8 @@ from intlower.compiler.operators import (
     activation_bounds,
     known,
 )
-from intlower.compiler.passes.rewriting import parameter, replace_nodes, with_parameters
+from intlower.compiler.passes.draft import GraphDraft
+from intlower.compiler.passes.rewriting import parameter
 
 Ids = NDArray[np.int64]
 
@@ -293,7 +294,8 @@ def scaled_channels(graph: Graph, groups: ChannelGroups, scale: NDArray[np.float
         )
         for name, found in graph.moments.items()
     }
-    nodes: dict[str, Node] = {}
+    draft = GraphDraft(graph)
+    draft.moments.update(moments)
     for node in groups.layers:
         read, made = scale[groups.of[node.inputs[0]]], scale[groups.of[node.output]]
         if (read == 1).all() and (made == 1).all():
@@ -304,10 +306,9 @@ def scaled_channels(graph: Graph, groups: ChannelGroups, scale: NDArray[np.float
         arrays = {1: weights * by_weight(node, weights.shape, read) / rows}
         if bias is not None:
             arrays[2] = bias / made
-        new, constants = with_parameters(graph, node, arrays)
-        graph = graph.edit(nodes=replace_nodes(graph, {node.name: new}), constants=constants)
-        nodes[node.name] = replace(new, activation=_divided(node, made))
-    return graph.edit(nodes=replace_nodes(graph, nodes), moments=moments)
+        new = draft.with_parameters(node, arrays)
+        draft.replace({node.name: replace(new, activation=_divided(node, made))})
+    return draft.graph()
 
 
 def by_weight(

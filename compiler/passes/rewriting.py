@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from intlower.compiler.constant import Constant
-from intlower.compiler.graph import Graph, Node, fresh_name
+from intlower.compiler.graph import Graph, Moments, Node
 from intlower.compiler.operators import (
     Activation,
     ChannelClip,
@@ -38,6 +37,11 @@ class Readable(Protocol):
         """Arrays by name."""
         ...
 
+    @property
+    def moments(self) -> Mapping[str, Moments]:
+        """What is known of the distribution of values, by value name."""
+        ...
+
     def consumers(self) -> Mapping[str, Sequence[Node]]:
         """Return the nodes that read each value or constant."""
         ...
@@ -56,30 +60,6 @@ def parameter(graph: Readable, node: Node, index: int) -> NDArray[np.float64] | 
     """Return a constant input of a node in float64; None where it is absent or not constant."""
     constant = graph.constants.get(node.inputs[index]) if index < len(node.inputs) else None
     return None if constant is None else constant.array.astype(np.float64)
-
-
-def with_parameters(
-    graph: Graph, node: Node, arrays: Mapping[int, NDArray[Any]]
-) -> tuple[Node, dict[str, Constant]]:
-    """Return the node with other arrays at some of its inputs, and all constants of the graph with these.
-
-    A constant that other nodes read keeps its array for them; this node gets its own under a new name.
-
-    Args:
-        graph: the graph of the node.
-        node: the node.
-        arrays: by position among the node's inputs, existing or next; stored as float32.
-    """
-    constants = dict(graph.constants)
-    inputs = list(node.inputs)
-    for index, array in sorted(arrays.items()):
-        name = inputs[index] if index < len(inputs) else ""
-        if name not in constants or sole_reader(graph, name) is None:
-            base = f"{node.name}_{'bias' if index == 2 else 'weight'}"
-            name = fresh_name(base, (*graph.values, *constants))
-        inputs[index : index + 1] = [name]
-        constants[name] = Constant.of(array, np.float32)
-    return replace(node, inputs=tuple(inputs)), constants
 
 
 def replace_nodes(

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from intlower.compiler.graph import Graph, Moments, Node
 from intlower.compiler.operators import Conv, Gemm, activation_bounds
-from intlower.compiler.passes.rewriting import parameter, replace_nodes, with_parameters
+from intlower.compiler.passes.draft import GraphDraft
+from intlower.compiler.passes.rewriting import parameter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,38 +43,37 @@ class SilenceChannels:
 
     def __call__(self, graph: Graph) -> Graph:
         """Return the graph with constant channels silenced."""
+        draft = GraphDraft(graph)
         for node in graph.nodes:
             if isinstance(node.operator, Conv | Gemm) and node.output in graph.moments:
-                current = graph.producers()[node.output]
-                graph = self._silence(graph, current)
-        return graph
+                self._silence(draft, draft.producers()[node.output])
+        return draft.graph()
 
-    def _silence(self, graph: Graph, node: Node) -> Graph:
-        constant, values = self._constant_channels(graph, node)
-        weights = parameter(graph, node, 1)
-        if weights is None or not constant.any() or constant.all():
-            return graph
-        bias = parameter(graph, node, 2)
+    def _silence(self, draft: GraphDraft, node: Node) -> None:
+        recorded = draft.moments[node.output]
+        constant, values = self._constant_channels(recorded, node)
+        if not constant.any() or constant.all():
+            return
+        weights = parameter(draft, node, 1)
+        if weights is None:
+            return
+        bias = parameter(draft, node, 2)
         bias = np.zeros(len(weights)) if bias is None else bias.copy()
         weights = weights.copy()
         weights[constant] = 0.0
         bias[constant] = values[constant]
-        recorded = graph.moments[node.output]
-        moments = Moments.of(
+        draft.moments[node.output] = Moments.of(
             np.where(constant, values, recorded.mean.array),
             np.where(constant, 0.0, recorded.std.array),
         )
-        graph = _replaced(graph, node, weights, bias)
-        graph = graph.edit(moments={**graph.moments, node.output: moments})
-        for reader in graph.consumers()[node.output]:
+        _replace(draft, node, weights, bias)
+        for reader in tuple(draft.consumers()[node.output]):
             if isinstance(reader.operator, Conv | Gemm) and reader.inputs[0] == node.output:
-                graph = _silenced_reader(graph, reader, constant, values)
-        return graph
+                _silence_reader(draft, reader, constant, values)
 
     def _constant_channels(
-        self, graph: Graph, node: Node
+        self, recorded: Moments, node: Node
     ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-        recorded = graph.moments[node.output]
         mean, std = recorded.mean.array, recorded.std.array
         low, high = activation_bounds(node.activation)
         still = std <= self.tolerance * np.median(std)  # 1
@@ -82,18 +82,18 @@ class SilenceChannels:
         return still | below | above, np.clip(mean, low, high)
 
 
-def _silenced_reader(
-    graph: Graph, reader: Node, constant: NDArray[np.bool_], values: NDArray[np.float64]
-) -> Graph:
+def _silence_reader(
+    draft: GraphDraft, reader: Node, constant: NDArray[np.bool_], values: NDArray[np.float64]
+) -> None:
     """Cases 3 and 4."""
-    weights = parameter(graph, reader, 1)
+    weights = parameter(draft, reader, 1)
     if weights is None:
-        return graph
+        return
     operator = reader.operator
     pads = operator.pads if isinstance(operator, Conv) else (0, 0, 0, 0)
     quiet = constant & ((values == 0) | (not any(pads)))
     groups = operator.groups if isinstance(operator, Conv) else 1
-    bias = parameter(graph, reader, 2)
+    bias = parameter(draft, reader, 2)
     bias = np.zeros(len(weights)) if bias is None else bias.copy()
     # Row o reads the channels of its group: [O, C/groups] of each per-channel array.
     rows = len(weights) // groups
@@ -102,11 +102,10 @@ def _silenced_reader(
     taps = weights.reshape(*weights.shape[:2], -1)
     bias += (taps.sum(axis=2) * level).sum(axis=1)
     silenced = np.where(off.reshape(*off.shape, *(1,) * (weights.ndim - 2)), 0.0, weights)
-    return _replaced(graph, reader, silenced, bias)
+    _replace(draft, reader, silenced, bias)
 
 
-def _replaced(
-    graph: Graph, node: Node, weights: NDArray[np.float64], bias: NDArray[np.float64]
-) -> Graph:
-    new, constants = with_parameters(graph, node, {1: weights, 2: bias})
-    return graph.edit(nodes=replace_nodes(graph, {node.name: new}), constants=constants)
+def _replace(
+    draft: GraphDraft, node: Node, weights: NDArray[np.float64], bias: NDArray[np.float64]
+) -> None:
+    draft.replace({node.name: draft.with_parameters(node, {1: weights, 2: bias})})

@@ -30,7 +30,7 @@ def observed_moments(
 ) -> dict[str, Moments]:
     """Return mean and std of each channel of the inputs, and of every layer with weights before its activation.
 
-    What batch normalization would have recorded, had it seen these inputs. The same inputs give the same numbers on any number
+    What batch normalization would have recorded, had it seen these inputs; nothing where that is not finite. The same inputs give the same numbers on any number
     of cores.
 
     Args:
@@ -70,10 +70,13 @@ def observed_moments(
                 if tensor.dim() > 1:
                     add(name, tensor)
             forward(graph, tensors, (), parameters, tap)
-    return {name: _moments(*found) for name, found in sums.items()}
+    known = ((name, _moments(*found)) for name, found in sums.items())
+    return {name: moments for name, moments in known if moments is not None}
 
 
-def _moments(count: int, first: torch.Tensor, second: torch.Tensor) -> Moments:
+def _moments(count: int, first: torch.Tensor, second: torch.Tensor) -> Moments | None:
     mean = first / count
     variance = (second / count - mean.square()).clamp_min(0.0)
-    return Moments.of(mean.numpy(), variance.sqrt().numpy())
+    # Behind a logarithm or a quotient there may be numbers that are none.
+    finite = bool(torch.isfinite(mean).all() and torch.isfinite(variance).all())
+    return Moments.of(mean.numpy(), variance.sqrt().numpy()) if finite else None

@@ -128,6 +128,14 @@ def _identity_model() -> onnx.ModelProto:
     return builder.model({"x": ["N", 3]}, builder.node("Identity", "x"))
 
 
+def test_one_number_without_axes_stays_one() -> None:
+    builder = networks.NetworkBuilder()
+    model = builder.model({"x": []}, builder.node("Abs", "x"))
+    (y,) = evaluate(import_model(model), {"x": np.array(-2.0, np.float32)}).values()
+    assert y.shape == ()
+    assert y == 2
+
+
 def test_inputs_may_be_read_only_and_in_any_memory_order() -> None:
     graph, inputs = classifier(), images(2)
     (expected,) = evaluate(graph, inputs).values()

@@ -22,7 +22,9 @@ from intlower.compiler.operators import (
     Clip,
     Concat,
     Conv,
+    Elementwise,
     Flatten,
+    Function,
     Gemm,
     GlobalAveragePool,
     Identity,
@@ -289,6 +291,15 @@ def test_moments_before_and_after_an_activation_differ() -> None:
 def test_softmax_has_no_moments_and_everything_before_it_has() -> None:
     graph = residual(activated=True)
     assert set(propagated(graph)) == set(graph.values) - {"y"}
+
+
+def test_moments_that_are_not_finite_are_none() -> None:
+    steps: list[Step] = [
+        (Relu(), "x", "a"),
+        (Elementwise(function=Function.LOG), "a", "b"),
+        (Relu(), "b", "y"),
+    ]
+    assert set(propagated(graph_of(IMAGE, steps, "y"))) == {"x", "a"}
 
 
 def test_values_that_depend_on_an_unknown_input_have_no_moments() -> None:

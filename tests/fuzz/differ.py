@@ -62,8 +62,10 @@ def compare_floats(
         ours = actual[name]
         if ours.shape != theirs.shape:
             raise Difference(f"{name} is {ours.shape} instead of {theirs.shape}")
-        if not np.isfinite(theirs).all():
-            continue  # a number past float32 somewhere: what becomes of it is not defined
+        # A number past float32 somewhere: what becomes of it is not defined. onnxruntime's MaxPool of one element makes
+        # the lowest float32 of a NaN.
+        if not (np.abs(theirs) < np.finfo(np.float32).max).all():
+            continue
         largest = max(1.0, float(np.abs(theirs).max()))
         error = float(np.abs(ours - theirs).max()) / largest
         if not error <= TOLERANCE:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import pkgutil
+import shlex
 import sys
 import traceback
 from pathlib import Path
@@ -83,12 +84,15 @@ def main() -> None:
     """Fuzz what the command line names."""
     name, folder = sys.argv[1], Path(sys.argv[2])
     folder.mkdir(parents=True, exist_ok=True)
-    if not any(folder.iterdir()):
+    merging = any(option.startswith("-merge") for option in sys.argv[3:])
+    if not any(folder.iterdir()) and not merging:
         for seed in _SEEDS[name]():
             (folder / hashlib.sha256(seed).hexdigest()[:12]).write_bytes(seed)
     reporter = _Reporter(name, folder.with_name(f"{folder.name}.findings"))
     options = ["-timeout=10", "-rss_limit_mb=3000", "-max_len=60000"]
-    arguments = [sys.argv[0], str(folder), *options, *sys.argv[3:]]
+    # What merges starts itself again for each batch of inputs, through a shell, by its first argument.
+    command = f"{shlex.quote(sys.executable)} -m fuzz.run_fuzzer {name}"
+    arguments = [command, str(folder), *options, *sys.argv[3:]]
     atheris.Setup(arguments, reporter, custom_mutator=_change)
     atheris.Fuzz()
 

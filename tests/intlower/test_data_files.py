@@ -83,6 +83,16 @@ def test_a_failing_write_leaves_nothing_behind(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_link_stays_and_what_it_names_is_written(tmp_path: Path) -> None:
+    elsewhere, link = tmp_path / "elsewhere", tmp_path / "link.npz"
+    elsewhere.mkdir()
+    link.symlink_to(elsewhere / "real.npz")
+    write_npz(link, {"x": np.arange(3)})
+    assert link.is_symlink()
+    with np.load(elsewhere / "real.npz") as written:
+        assert written["x"].tolist() == [0, 1, 2]
+
+
 def test_the_files_of_a_folder_are_joined_in_the_order_of_their_names(tmp_path: Path) -> None:
     for number in (2, 0, 1):
         np.savez(tmp_path / f"part{number}.npz", x=np.full((2, 3), number, np.float32))

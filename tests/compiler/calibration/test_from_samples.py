@@ -98,6 +98,16 @@ def test_a_value_that_never_changes_keeps_its_number() -> None:
     assert (found.minimum, found.maximum) == (2.5, 2.5)
 
 
+@pytest.mark.parametrize("low", [0.7, -3e4, 1e-44])
+def test_percentiles_of_neighbours_in_float32_are_between_them(low: float) -> None:
+    least = np.float32(low)
+    most = np.nextafter(least, np.float32(np.inf), dtype=np.float32)
+    samples = np.array([[least], [most]] * 2, np.float32)
+    graph = graph_of({"x": (None, 1)}, [(Relu(), "x", "a"), (Relu(), "a", "y")], "y")
+    found = ranges_from_samples(graph, {"x": samples}, Method.PERCENTILE, "seen")
+    assert least <= found["x"].minimum <= found["x"].maximum <= most
+
+
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
 def test_samples_that_are_not_finite_are_refused(wrong: float) -> None:
     samples = np.zeros((9, 2, 4, 4), np.float32)

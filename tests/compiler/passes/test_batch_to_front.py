@@ -114,6 +114,16 @@ def test_layers_on_tokens_of_one_sample() -> None:
     assert "MatMul" in operators(turned)
 
 
+def test_a_token_of_its_own_is_joined_along_the_first_axis() -> None:
+    # A class token, [1, 1, E], in front of the tokens of one sample, [L, 1, E].
+    steps: list[Step] = [
+        (Transpose(permutation=(1, 0, 2)), "x", "a"),
+        (Concat(axis=0), "token a", "b"),
+        (Transpose(permutation=(1, 0, 2)), "b", "y"),
+    ]
+    assert_in_front(graph_of({"x": (1, 3, 4)}, steps, "y", {"token": normal(1, 1, 4)}))
+
+
 def test_windows_of_an_image_and_a_factor_of_each_channel() -> None:
     steps: list[Step] = [
         (Reshape(shape=(4, 3, 2, 2)), "x", "windows"),

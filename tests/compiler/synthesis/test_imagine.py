@@ -14,7 +14,17 @@ from intlower.compiler.errors import CalibrationError, CalibrationWarning
 from intlower.compiler.evaluate import evaluate
 from intlower.compiler.graph import Graph, Value
 from intlower.compiler.importer import import_model, read_model
-from intlower.compiler.operators import Conv, Flatten, Gemm, GlobalAveragePool, Relu, Softmax
+from intlower.compiler.operators import (
+    Add,
+    Conv,
+    Elementwise,
+    Flatten,
+    Function,
+    Gemm,
+    GlobalAveragePool,
+    Relu,
+    Softmax,
+)
 from intlower.compiler.passes.base import run_passes
 from intlower.compiler.passes.imagine_moments import ImagineMoments
 from intlower.compiler.passes.standard import STANDARD_PASSES
@@ -62,6 +72,23 @@ def test_moments_are_those_of_the_inputs() -> None:
         channels = value.transpose(1, 0, *range(2, value.ndim)).reshape(value.shape[1], -1)
         np.testing.assert_allclose(found[name].mean.array, channels.mean(1), atol=1e-5)
         np.testing.assert_allclose(found[name].std.array, channels.std(1), rtol=1e-4)
+
+
+def test_what_is_not_finite_has_no_moments() -> None:
+    weights = np.ones((2, 3, 1, 1), np.float32)
+    graph = graph_of(
+        {"x": (None, 3, 2, 2)},
+        [
+            (Elementwise(function=Function.LOG), "x", "a"),
+            (Conv(), "a w1", "b"),
+            (Conv(), "x w2", "c"),
+            (Add(), "b c", "y"),
+        ],
+        "y",
+        {"w1": weights, "w2": weights},
+    )
+    x = np.linspace(-1, 1, 24, dtype=np.float32).reshape(2, 3, 2, 2)
+    assert set(observed_moments(graph, {"x": x})) == {"x", "c"}
 
 
 @pytest.mark.parametrize(("scale", "reach"), [(1.0, 10.0), (255.0, 300.0)])
