@@ -15,7 +15,7 @@ from benchmarks.zoo.weights import export, last_pool_made_global, settle
 FAMILIES: tuple[tuple[str, str, int], ...] = (
     ("airnet", "airnet50_1x64d_r2", 64),
     ("airnext", "airnext50_32x4d_r2", 64),
-    ("alexnet", "alexnet", 96),
+    ("alexnet", "alexnet", 224),
     ("bagnet", "bagnet9", 64),
     ("bamresnet", "bam_resnet18", 64),
     ("bisenet", "bisenet_resnet18_celebamaskhq", 64),
@@ -38,7 +38,7 @@ FAMILIES: tuple[tuple[str, str, int], ...] = (
     ("dicenet", "dicenet_wd5", 224),
     ("diracnetv2", "diracnet18v2", 64),
     ("dla", "dla46xc", 64),
-    ("dpn", "dpn68", 64),
+    ("dpn", "dpn68", 224),
     ("drn", "drnd22", 64),
     ("edanet", "edanet_cityscapes", 64),
     ("efficientnet", "efficientnet_b0", 64),
@@ -129,6 +129,9 @@ FAMILIES: tuple[tuple[str, str, int], ...] = (
     ("zfnet", "zfnet", 96),
 )
 
+# The older exporter writes them without the sizes that it does not know while it traces, or fails over them.
+DYNAMO = frozenset({"enet", "icnet", "tresnet"})
+
 # Some end in a search for maxima, which is no network any more.
 HEATMAPS = frozenset({"centernet", "simplepose_coco", "simpleposemobile_coco"})
 
@@ -153,7 +156,10 @@ def build(module: str, function: str, size: int) -> onnx.ModelProto:
             if name.endswith(".index"):  # chosen channels, all 0 before training
                 buffer.copy_(torch.randperm(len(buffer)))
     shape = (3, size, size)
-    return export(settle(last_pool_made_global(network), shape), shape)
+    settled = settle(last_pool_made_global(network), shape)
+    if module in DYNAMO:
+        return export(settled, shape, opset=18, dynamo=True)
+    return export(settled, shape)
 
 
 def _entry(module: str, function: str, size: int) -> ZooModel:
