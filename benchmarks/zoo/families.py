@@ -121,16 +121,16 @@ FAMILIES: tuple[tuple[str, str, int], ...] = (
     ("superpointnet", "superpointnet", 64),
     ("tresnet", "tresnet_m", 64),
     ("unet", "unet_cityscapes", 64),
-    ("vgg", "bn_vgg11b", 64),
+    ("vgg", "bn_vgg11b", 224),
     ("vovnet", "vovnet27s", 64),
     ("wrn_cifar", "wrn16_10_cifar10", 32),
     ("xception", "xception", 96),
     ("xdensenet_cifar", "xdensenet40_2_k24_bc_cifar10", 32),
-    ("zfnet", "zfnet", 96),
+    ("zfnet", "zfnet", 224),
 )
 
 # The older exporter writes them without the sizes that it does not know while it traces, or fails over them.
-DYNAMO = frozenset({"enet", "icnet", "tresnet"})
+DYNAMO = frozenset({"enet", "icnet", "segnet", "tresnet"})
 
 # Some end in a search for maxima, which is no network any more.
 HEATMAPS = frozenset({"centernet", "simplepose_coco", "simpleposemobile_coco"})

@@ -8,13 +8,23 @@ from numpy.typing import NDArray
 from intlower.compiler.errors import InvalidGraph
 from intlower.compiler.importer.attributes import NotSupported, OnnxNode
 from intlower.compiler.importer.scope import Scope
-from intlower.compiler.operators import Add, Concat, Mul, Shape, Slice, known, normalize_axis
+from intlower.compiler.instruction_checker import LARGEST_TENSOR
+from intlower.compiler.operators import (
+    Add,
+    Concat,
+    Gather,
+    Mul,
+    Shape,
+    Slice,
+    known,
+    normalize_axis,
+)
 
 # The opset from which on the sizes of parts are an input, and the one that knows their number alone.
 _SIZES_INPUT = 13
 _NUMBER = 18
 
-# Slices that one Gather may become: more of them want a gather of their own.
+# Slices that one Gather may become: more of them are one that picks elements.
 _MOST_SLICES = 64
 
 
@@ -54,7 +64,7 @@ def _part_sizes(node: OnnxNode, scope: Scope, total: int) -> tuple[int, ...]:
 
 
 def convert_gather(node: OnnxNode, scope: Scope) -> None:
-    """Convert Gather with constant indices: runs of them are slices, and several are joined.
+    """Convert Gather with constant indices: runs of them are slices, and several are joined; many are a Gather.
 
     A single index, of rank 0, removes the axis.
     """
@@ -71,12 +81,21 @@ def convert_gather(node: OnnxNode, scope: Scope) -> None:
         raise InvalidGraph(f"{node.name}: its indices are {indices.dtype}{list(indices.shape)}")
     if indices.min() < -size or indices.max() >= size:
         raise InvalidGraph(f"{node.name}: an index is outside axis {axis} of {shape}")
-    runs = _runs(np.where(indices < 0, indices + size, indices).reshape(-1))
-    if len(runs) > _MOST_SLICES:
-        raise NotSupported(f"its indices are more than {_MOST_SLICES} ranges")
+    picked = np.where(indices < 0, indices + size, indices).reshape(-1)
+    if len(picked) > LARGEST_TENSOR:
+        raise NotSupported(f"it picks {len(picked)} elements")
+    runs = _runs(picked)
     target: Shape = (*shape[:axis], *indices.shape, *shape[axis + 1 :])
-    slices = [_range(axis, first, last + 1) for first, last in runs]
     exact = indices.ndim == 1
+    if len(runs) > _MOST_SLICES:
+        gather = Gather(axis=axis, indices=tuple(picked.tolist()))
+        if exact:
+            scope.emit(node.name, gather, (x,), node.outputs[0])
+            return
+        flat = scope.emit_intermediate(f"{node.name}_picked", gather, (x,))
+        scope.emit_reshape(node.name, flat, target, node.outputs[0])
+        return
+    slices = [_range(axis, first, last + 1) for first, last in runs]
     if len(slices) == 1 and exact:
         scope.emit(node.name, slices[0], (x,), node.outputs[0])
         return

@@ -21,6 +21,7 @@ from intlower.compiler.operators import (
     Elementwise,
     Flatten,
     Function,
+    Gather,
     Gemm,
     GlobalAveragePool,
     Identity,
@@ -61,8 +62,8 @@ class ChannelGroups:
 
     1. *Homogeneous operators*, f(s x) = s f(x) channel by channel: Relu, PRelu, LeakyRelu, Abs, pools, zero padding,
        resizing but for cubic, means, sums and extremes over positions.
-    2. *Movement*: Concat, Slice, Flatten, Reshape, Transpose, DepthToSpace, SpaceToDepth: elements take their groups with them, so
-       that channel shuffles cost nothing. Where a reader wants whole channels, groups that meet in one become one.
+    2. *Movement*: Concat, Slice, Gather, Flatten, Reshape, Transpose, DepthToSpace, SpaceToDepth: elements take their groups
+       with them, so that channel shuffles cost nothing. Where a reader wants whole channels, groups that meet in one become one.
     3. *Gates*: x * g scales as x does; g keeps its scale. So does a product with a constant.
     4. Everything else, graph inputs and outputs, and weights that two layers share: KEPT.
 
@@ -209,6 +210,7 @@ def _followed(tracker: _Tracker, node: Node, shape: Shape) -> Ids | None:
             Pad()
             | Concat()
             | Slice()
+            | Gather()
             | Flatten()
             | Reshape()
             | Transpose()
