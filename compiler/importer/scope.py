@@ -232,6 +232,10 @@ class Scope:
         self.emit(output, operator, inputs, output)
         return output
 
+    def take(self, names: Iterable[str]) -> None:
+        """Keep new names from being these."""
+        self._taken.update(names)
+
     def fresh(self, base: str) -> str:
         """Return a name like `base` that nothing has yet."""
         name = fresh_name(base, self._taken)
