@@ -124,7 +124,7 @@ FAMILIES: tuple[tuple[str, str, int], ...] = (
     ("vgg", "bn_vgg11b", 224),
     ("vovnet", "vovnet27s", 64),
     ("wrn_cifar", "wrn16_10_cifar10", 32),
-    ("xception", "xception", 224),
+    ("xception", "xception", 299),
     ("xdensenet_cifar", "xdensenet40_2_k24_bc_cifar10", 32),
     ("zfnet", "zfnet", 224),
 )
