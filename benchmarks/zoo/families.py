@@ -132,6 +132,9 @@ FAMILIES: tuple[tuple[str, str, int], ...] = (
 # The older exporter writes them without the sizes that it does not know while it traces, or fails over them.
 DYNAMO = frozenset({"enet", "icnet", "segnet", "tresnet"})
 
+# The rest have images of three channels.
+GRAY = frozenset({"superpointnet"})
+
 # Some end in a search for maxima, which is no network any more.
 HEATMAPS = frozenset({"centernet", "simplepose_coco", "simpleposemobile_coco"})
 
@@ -155,7 +158,7 @@ def build(module: str, function: str, size: int) -> onnx.ModelProto:
         for name, buffer in network.named_buffers():
             if name.endswith(".index"):  # chosen channels, all 0 before training
                 buffer.copy_(torch.randperm(len(buffer)))
-    shape = (3, size, size)
+    shape = (1 if module in GRAY else 3, size, size)
     settled = settle(last_pool_made_global(network), shape)
     if module in DYNAMO:
         return export(settled, shape, opset=18, dynamo=True)

@@ -164,8 +164,8 @@ def _on_two(
             return a - b
         case Mul():
             return a * b
-        case Div():
-            return a / b
+        case Div(no_nan=no_nan):
+            return torch.where(b == 0, 0.0, a / b) if no_nan else a / b
         case Maximum():
             return torch.maximum(a, b)
         case Minimum():

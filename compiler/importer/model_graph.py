@@ -64,6 +64,11 @@ def import_model(model: onnx.ModelProto, *, shapes: Mapping[str, Shape] | None =
     for name in outputs:
         if name in scope.displaced:
             raise ModelError(f"the model's output {name!r}: {MOVED}")
+        if name in scope.zero_tests:
+            raise ModelError(
+                f"the model's output {name!r} is a comparison",
+                "remove this output from the model",
+            )
         if not scope.is_value(name) or any(value.name == name for value in inputs):
             raise ModelError(
                 f"the model's output {name!r} is an input or a constant",
@@ -182,7 +187,10 @@ def _readable(node: OnnxNode, scope: Scope) -> bool:
         NotSupported: the operator is not, whatever its inputs are.
     """
     known = all(
-        scope.is_value(n) or scope.is_constant(n) or n in scope.displaced
+        scope.is_value(n)
+        or scope.is_constant(n)
+        or n in scope.displaced
+        or n in scope.zero_tests
         for n in node.inputs
         if n
     )
@@ -192,6 +200,8 @@ def _readable(node: OnnxNode, scope: Scope) -> bool:
 
 
 def _convert(node: OnnxNode, scope: Scope) -> None:
+    if node.operator != "Where" and any(name in scope.zero_tests for name in node.inputs):
+        raise NotSupported("it reads a comparison of numbers that are computed")
     if any(name in scope.displaced for name in node.inputs):
         convert_displaced(node, scope, CONVERTERS)
     elif foldable(node, scope):

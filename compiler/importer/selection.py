@@ -1,4 +1,4 @@
-"""Split, Gather and Where: parts of values."""
+"""Split, Gather and Where: parts of values, and what is chosen of two."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from intlower.compiler.instruction_checker import LARGEST_TENSOR
 from intlower.compiler.operators import (
     Add,
     Concat,
+    Div,
     Gather,
     Mul,
     Shape,
@@ -119,11 +120,37 @@ def _range(axis: int, start: int, end: int) -> Slice:
     return Slice(starts=(start,), ends=(end,), axes=(axis,), steps=(1,))
 
 
+def convert_equal(node: OnnxNode, scope: Scope) -> None:
+    """Note that the output is whether a value is 0, which a Where may read."""
+    values = [name for name in node.inputs if scope.is_value(name)]
+    others = [name for name in node.inputs if name not in values]
+    if len(values) != 1 or not all(_is_zero(scope, name) for name in others):
+        raise NotSupported("it compares numbers that are computed")
+    scope.zero_tests[node.outputs[0]] = values[0]
+
+
+def _is_zero(scope: Scope, name: str) -> bool:
+    return scope.is_constant(name) and scope.array(name, "operand").ravel().tolist() == [0]
+
+
+def _convert_quotient(node: OnnxNode, scope: Scope) -> None:
+    """Convert 0 where b is 0, else a / b, as TensorFlow's `divide_no_nan` is written."""
+    divisor = scope.zero_tests[node.input(0)]
+    a, b = scope.quotients.get(node.input(2), ("", ""))
+    if b != divisor or not _is_zero(scope, node.input(1)):
+        raise NotSupported("its condition compares numbers that are computed")
+    scope.emit(node.name, Div(no_nan=True), (a, b), node.outputs[0])
+
+
 def convert_where(node: OnnxNode, scope: Scope) -> None:
     """Convert Where with a constant condition c: a * c + b * (1 - c), with what is constant of it multiplied already.
 
-    Only the signs of zeros differ, and where the part that is not chosen is infinite.
+    Only the signs of zeros differ, and where the part that is not chosen is infinite. A quotient may have its value for the
+    divisor 0 chosen.
     """
+    if node.input(0) in scope.zero_tests:
+        _convert_quotient(node, scope)
+        return
     condition = scope.array(node.input(0), "condition")
     if condition.dtype != np.bool_:
         raise InvalidGraph(
