@@ -169,7 +169,7 @@ def _entry(module: str, function: str, size: int) -> ZooModel:
     return ZooModel(
         name=f"pytorchcv-{function}",
         package="pytorchcv",
-        origin=f"pytorchcv, random weights, {size}x{size}",
+        origin=f"random weights, {size}x{size}",
         make=lambda: build(module, function, size),
     )
 

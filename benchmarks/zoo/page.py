@@ -156,7 +156,8 @@ def _failures(
     for entry in entries:
         record = records[entry.name]
         if record.get("imported") is not True:
-            rows.append([entry.name, "import", str(record.get("imported", "not run"))])
+            refused = _first_nodes(str(record.get("imported", "not run")))
+            rows.append([entry.name, "import", refused])
             continue
         if record["float_error"] > FLOAT_TOLERANCE:
             rows.append([entry.name, "float", f"error {record['float_error']:.1e}"])
@@ -174,9 +175,15 @@ def _first_words(reason: str) -> str:
     return reason.partition(" [Caused by")[0].partition(" (node defined in")[0]
 
 
+def _first_nodes(reason: str) -> str:
+    """Return a refusal without all but the first of the nodes that it names."""
+    first, *others = reason.split("; ")
+    return first if not others else f"{first}; and {len(others)} more"
+
+
 def _reason(result: Record) -> str:
     if "reason" in result:
-        return str(result["reason"])
+        return _first_nodes(str(result["reason"]))
     if "failure" in result:
         return str(result["failure"])
     return (

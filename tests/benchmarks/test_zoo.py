@@ -92,7 +92,7 @@ def test_the_page_lists_every_failure_and_marks_what_is_old() -> None:
             "float_error": 0.0,
             "targets": {"snpe": {**good, "mismatches": {"onnxruntime": 2}, "sources": "old"}},
         },
-        "refused": {"imported": "UnsupportedOperator: Det"},
+        "refused": {"imported": "UnsupportedOperator: 3 are not: Det at 'a'; b; c"},
         "unmade": {"exported": "ValueError: no exporter"},
     }
     entries = [replace(small(), name=name) for name in (*records, "absent")]
@@ -105,7 +105,11 @@ def test_the_page_lists_every_failure_and_marks_what_is_old() -> None:
     assert cells["wrong"] == ["**2**, 30.0 dB, 1.0 s, *o*, host 1 †", "-"]
     assert ["good", "nnie", "UnsupportedByTarget: no such layer"] in rows
     assert ["wrong", "snpe", "integers differ: onnxruntime 2"] in rows
-    assert ["refused", "import", "UnsupportedOperator: Det"] in rows
+    assert [
+        "refused",
+        "import",
+        "UnsupportedOperator: 3 are not: Det at 'a'; and 2 more",
+    ] in rows
     assert ["unmade", "ValueError: no exporter"] in rows
     assert text.rstrip().endswith("absent")
 
