@@ -16,7 +16,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +189,7 @@ def verified(program: IntegerProgram, inputs: Arrays, expected: Arrays) -> Docum
         found = verify(program, random_inputs(program, VERIFIED), yardsticks)
         return {
             "sqnr": least_sqnr(actual, expected),
+            "logits_sqnr": logits_sqnr(program, inputs, expected),
             "compared": min(one.compared for one in found.values()),
             "mismatches": {name: one.mismatches for name, one in found.items()},
         }
@@ -250,6 +251,34 @@ def least_sqnr(actual: Arrays, expected: Arrays) -> float | None:
         for name, array in expected.items()
     ]
     return min((ratio for ratio in ratios if ratio is not None), default=None)
+
+
+def logits_sqnr(program: IntegerProgram, inputs: Arrays, expected: Arrays) -> float | None:
+    """Return `least_sqnr` of what final softmaxes read, less its mean; None where there is no softmax.
+
+    Logarithms of float probabilities are the float logits but for what a softmax takes away, their common part.
+    """
+    axes = {
+        one.output: (one.inputs[0], one.attributes["axis"])
+        for one in program.instructions
+        if one.kernel.operator.startswith("softmax")
+    } | {one.output: (one.input, one.axis) for one in program.host if one.operator == "Softmax"}
+    chosen = {
+        name: axes[name] for name in expected if name in axes and (expected[name] > 0).all()
+    }
+    if not chosen:
+        return None
+    logits = replace(program, outputs=tuple({name for name, _ in chosen.values()}), host=())
+    batch = fixed_batch(program.tensors[program.inputs[0]].shape)
+    found = batched(lambda arrays: simulate(logits, arrays), inputs, batch)
+    actual = {name: centred(found[source], axis) for name, (source, axis) in chosen.items()}
+    wanted = {name: centred(np.log(expected[name]), axis) for name, (_, axis) in chosen.items()}
+    return least_sqnr(actual, wanted)
+
+
+def centred(array: NDArray[Any], axis: Any) -> NDArray[Any]:
+    """Return numbers less their mean along an axis."""
+    return np.asarray(array - array.mean(axis=axis, keepdims=True))
 
 
 def reason(error: Exception) -> str:

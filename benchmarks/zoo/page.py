@@ -140,7 +140,9 @@ def _cell(result: Record | None, sources: str) -> str:
     different = sum(result["mismatches"].values())
     sqnr = result["sqnr"]
     texts = [f"**{different}**" if different else "0"]
-    texts.append("equal" if sqnr is None else f"{sqnr:.1f} dB")
+    logits = result.get("logits_sqnr")
+    before = "" if logits is None else f" ({logits:.1f} before softmax)"
+    texts.append("equal" if sqnr is None else f"{sqnr:.1f} dB{before}")
     texts.append(f"{result['seconds']:.1f} s")
     if "reference" not in result["mismatches"]:
         texts.append("*o*")

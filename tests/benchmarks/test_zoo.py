@@ -52,6 +52,19 @@ def test_a_network_is_measured_and_not_measured_again(tmp_path: Path) -> None:
     assert read_record(tmp_path, "small") == record
 
 
+def test_a_flat_softmax_is_judged_by_what_it_reads(tmp_path: Path) -> None:
+    def classifier() -> onnx.ModelProto:
+        b = networks.NetworkBuilder()
+        scores = b.node("Gemm", "x", b.normal(16, 1000, scale=0.1))
+        return b.model({"x": ["N", 16]}, b.node("Softmax", scores, axis=1))
+
+    measure(small(classifier), tmp_path, ("snpe", "tensorrt"))
+    results = read_record(tmp_path, "small")["targets"]
+    assert results["snpe"]["sqnr"] < 5 < 25 < results["snpe"]["logits_sqnr"]
+    assert results["tensorrt"]["host"] == 1
+    assert results["tensorrt"]["logits_sqnr"] > 25
+
+
 def test_what_cannot_be_made_or_imported_is_recorded(tmp_path: Path) -> None:
     def broken() -> onnx.ModelProto:
         raise ValueError("no exporter")
