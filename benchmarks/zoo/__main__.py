@@ -30,7 +30,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--targets", default=",".join(TARGETS), help="separated by commas")
     parser.add_argument("--only", default="", help="names that hold this regular expression")
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
-    parser.add_argument("--seconds", type=float, default=180.0, help="limit of one process")
+    parser.add_argument("--seconds", type=float, default=600.0, help="limit of one process")
     parser.add_argument("--threads", type=int, default=1, help="of each process")
     parser.add_argument("--stop-after", type=float, metavar="SECONDS", default=math.inf)
     parser.add_argument(
