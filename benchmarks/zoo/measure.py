@@ -145,6 +145,7 @@ def measure(entry: ZooModel, folder: Path, targets: tuple[str, ...]) -> None:
             if result.program is not None:
                 starts(target)  # kept already: verification may take too long
                 result.document.update(verified(result.program, inputs, expected))
+            del result  # its program, before the next is made
     starts("")
 
 

@@ -45,10 +45,10 @@ def warn_of_clipping(left: Mapping[str, float], method: str) -> None:
     if not low:
         return
     worst = min(low, key=lambda name: low[name])
-    rest = f", and of {len(low) - 1} more less than {LEAST_DB:.0f} dB" if len(low) > 1 else ""
+    rest = f", and below {LEAST_DB:.0f} dB for {len(low) - 1} more" if len(low) > 1 else ""
     warnings.warn(
         CalibrationWarning(
-            f"{method} ranges clip {worst!r} until {low[worst]:.1f} dB of its signal are left{rest}",
+            f"{method} ranges clip {worst!r} so that its signal to noise ratio is {low[worst]:.1f} dB{rest}",
             "compare with `--calibration min-max`",
         ),
         stacklevel=2,

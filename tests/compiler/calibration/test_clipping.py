@@ -33,9 +33,7 @@ def test_without_clipping_it_is_infinite() -> None:
 
 
 def test_the_worst_is_named_and_the_others_counted() -> None:
-    with pytest.warns(
-        CalibrationWarning, match=r"clip 'b' until 1.0 dB .* of 1 more"
-    ) as caught:
+    with pytest.warns(CalibrationWarning, match=r"clip 'b' .* 1.0 dB, .* for 1 more") as caught:
         warn_of_clipping({"a": 5.0, "b": 1.0, "c": 30.0}, "entropy")
     warning = caught[0].message
     assert isinstance(warning, CalibrationWarning)
