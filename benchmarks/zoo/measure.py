@@ -84,10 +84,19 @@ def write_record(folder: Path, name: str, record: Document) -> None:
     write_atomically(record_path(folder, name), text.encode())
 
 
+def is_complete(result: Mapping[str, Any]) -> bool:
+    """Whether a target's result is final."""
+    return bool({"mismatches", "failure", "reason"} & set(result))
+
+
 def measure(entry: ZooModel, folder: Path, targets: tuple[str, ...]) -> None:
     """Fill a network's record: import, comparison in float, and every target that is not in it yet."""
     record = read_record(folder, entry.name)
-    record.setdefault("targets", {})
+    record["targets"] = {
+        target: result
+        for target, result in record.get("targets", {}).items()
+        if is_complete(result)  # not one whose run was ended from outside
+    }
     sources = sources_digest()
 
     def starts(step: str) -> None:

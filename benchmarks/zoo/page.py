@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.zoo.measure import FLOAT_TOLERANCE, MEMORY_BYTES, ORACLE_WORK, VERIFIED
+from benchmarks.zoo.measure import (
+    FLOAT_TOLERANCE,
+    MEMORY_BYTES,
+    ORACLE_WORK,
+    VERIFIED,
+    is_complete,
+)
 from benchmarks.zoo.model import SAMPLES, ZooModel
 from intlower.markdown import markdown_table
 
@@ -181,6 +187,8 @@ def _first_words(reason: str) -> str:
 
 def _first_nodes(reason: str) -> str:
     """Return a refusal without all but the first of the nodes that it names."""
+    if "nodes are not supported" not in reason:
+        return reason
     first, *others = reason.split("; ")
     return first if not others else f"{first}; and {len(others)} more"
 
@@ -188,6 +196,8 @@ def _first_nodes(reason: str) -> str:
 def _reason(result: Record) -> str:
     if "reason" in result:
         return _first_nodes(str(result["reason"]))
+    if not is_complete(result):
+        return "the run was ended from outside"
     if "failure" in result:
         return str(result["failure"])
     return (

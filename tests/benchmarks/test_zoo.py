@@ -47,8 +47,10 @@ def test_a_network_is_measured_and_not_measured_again(tmp_path: Path) -> None:
         assert result["compared"] > 0
         assert result["sqnr"] > 20
     record["targets"]["snpe"]["seconds"] = -1.0
+    record["targets"]["nnie"] = {"seconds": 1.0, "instructions": 1}  # its run was ended
     write_record(tmp_path, "small", record)
     measure(small(), tmp_path, ("tensorrt", "snpe"))
+    del record["targets"]["nnie"]
     assert read_record(tmp_path, "small") == record
 
 
@@ -105,14 +107,21 @@ def test_the_page_lists_every_failure_and_marks_what_is_old() -> None:
             "float_error": 0.0,
             "targets": {"snpe": {**good, "mismatches": {"onnxruntime": 2}, "sources": "old"}},
         },
-        "refused": {"imported": "UnsupportedOperator: 3 are not: Det at 'a'; b; c"},
+        "ended": {
+            "imported": True,
+            "float_error": 0.0,
+            "targets": {"snpe": {"seconds": 1.0, "instructions": 3, "host": 0}},
+        },
+        "refused": {
+            "imported": "UnsupportedOperator: 3 nodes are not supported: Det at 'a'; b; c"
+        },
         "unmade": {"exported": "ValueError: no exporter"},
     }
     entries = [replace(small(), name=name) for name in (*records, "absent")]
     text = page(entries, records, ("snpe", "nnie"), 60.0, "new")
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
-    assert ["snpe", "3", "2", "1 (33.3%)", "2", "14", "0"] in rows
-    assert ["nnie", "2", "0", "0 (0.0%)", "0", "0", "1"] in rows
+    assert ["snpe", "4", "3", "1 (25.0%)", "2", "14", "0"] in rows
+    assert ["nnie", "2", "0", "0 (0.0%)", "0", "0", "2"] in rows
     cells = {row[0]: row[-2:] for row in rows if len(row) == 7 and row[0] in records}
     assert cells["good"] == ["0, 30.0 dB, 1.0 s, *o*, host 1", "no †"]
     assert cells["wrong"] == ["**2**, 30.0 dB, 1.0 s, *o*, host 1 †", "-"]
@@ -121,8 +130,9 @@ def test_the_page_lists_every_failure_and_marks_what_is_old() -> None:
     assert [
         "refused",
         "import",
-        "UnsupportedOperator: 3 are not: Det at 'a'; and 2 more",
+        "UnsupportedOperator: 3 nodes are not supported: Det at 'a'; and 2 more",
     ] in rows
+    assert ["ended", "snpe", "the run was ended from outside"] in rows
     assert ["unmade", "ValueError: no exporter"] in rows
     assert text.rstrip().endswith("absent")
 
