@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,6 +44,7 @@ from intlower.compiler.operators import (
     known,
 )
 from intlower.compiler.passes.rewriting import parameter, replace_nodes, with_parameters
+from intlower.compiler.row_blocks import row_blocks
 
 Ids = NDArray[np.int64]
 
@@ -300,16 +302,29 @@ def scaled_channels(graph: Graph, groups: ChannelGroups, scale: NDArray[np.float
         read, made = scale[groups.of[node.inputs[0]]], scale[groups.of[node.output]]
         if (read == 1).all() and (made == 1).all():
             continue
-        weights, bias = parameter(graph, node, 1), parameter(graph, node, 2)
-        assert weights is not None  # `channel_groups` takes no layer without
-        rows = made.reshape(-1, *(1,) * (weights.ndim - 1))
-        arrays = {1: weights * by_weight(node, weights.shape, read) / rows}
+        bias = parameter(graph, node, 2)
+        arrays = {1: _scaled_weights(graph, node, read, made)}
         if bias is not None:
             arrays[2] = bias / made
         new, constants = with_parameters(graph, node, arrays)
         graph = graph.edit(nodes=replace_nodes(graph, {node.name: new}), constants=constants)
         nodes[node.name] = replace(new, activation=_divided(node, made))
     return graph.edit(nodes=replace_nodes(graph, nodes), moments=moments)
+
+
+def _scaled_weights(
+    graph: Graph, node: Node, read: NDArray[np.float64], made: NDArray[np.float64]
+) -> NDArray[Any]:
+    """Return a layer's weights times the scales that it reads over those that it makes, computed in float64."""
+    weights = graph.constants[node.inputs[1]].array  # `channel_groups` takes no layer without
+    scaled = np.empty_like(weights)
+    parts = node.operator.groups if isinstance(node.operator, Conv) else 1
+    by_group = read.reshape(parts, -1, *(1,) * (weights.ndim - 2))
+    group = np.arange(len(weights)) // (len(weights) // parts)
+    for rows in row_blocks(weights.shape):
+        divisors = made[rows].reshape(-1, *(1,) * (weights.ndim - 1))
+        scaled[rows] = weights[rows].astype(np.float64) * by_group[group[rows]] / divisors
+    return scaled
 
 
 def by_weight(
