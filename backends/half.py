@@ -60,6 +60,7 @@ HALF_OPERATORS = frozenset(
         "Conv",
         "DepthToSpace",
         "Flatten",
+        "Gather",
         "Gemm",
         "GlobalAveragePool",
         "Identity",

@@ -167,6 +167,7 @@ LOG_OPERATORS = frozenset(
         "Conv",
         "DepthToSpace",
         "Flatten",
+        "Gather",
         "Gemm",
         "GlobalAveragePool",
         "Identity",

@@ -62,6 +62,7 @@ UNIFORM_OPERATORS = frozenset(
         "DepthToSpace",
         "Elementwise",
         "Flatten",
+        "Gather",
         "Gemm",
         "GlobalAveragePool",
         "Identity",

@@ -40,6 +40,7 @@ from intlower.compiler.operators import (
     ConvTranspose,
     Elementwise,
     Flatten,
+    Gather,
     Gemm,
     GlobalAveragePool,
     Identity,
@@ -187,8 +188,8 @@ def propagate_moments(
     AveragePool,           the mean (times the fraction of data among what is counted) and the std: an upper
     GlobalAveragePool      bound, reached where a map is constant
     MaxPool                mean + std / sqrt(pi), the std: as of two independent elements
-    Concat, Slice, Pad     channels are joined, chosen, or added with the padding's value and std 0; along other
-                           axes Concat mixes, by sizes, and Slice and Pad change nothing
+    Concat, Slice, Gather, channels are joined, chosen, or added with the padding's value and std 0; along other
+    Pad                    axes Concat mixes, by sizes, and the rest changes nothing
     Resize, Reduce         as pooling; only means and sums over other axes than channels
     Transpose,             channels that become positions are mixed
     DepthToSpace,
@@ -316,6 +317,9 @@ def _moved(operator: AnyOperator, x: Pair, source: Shape, shape: Shape) -> Pair 
         case Slice():
             chosen = operator.selections(len(source)).get(1, slice(None))
             return mean[chosen], std[chosen]
+        case Gather():
+            picked = list(operator.indices) if operator.axis % len(source) == 1 else slice(None)
+            return mean[picked], std[picked]
         case Pad(mode=PadMode.REFLECT | PadMode.EDGE | PadMode.WRAP):
             return None if operator.pads[1] or operator.pads[1 + len(source)] else x
         case Pad():

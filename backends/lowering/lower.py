@@ -24,6 +24,7 @@ from intlower.backends.lowering.pooling import lower_average_pool, lower_max_poo
 from intlower.backends.lowering.products import lower_difference, lower_multiply, lower_sum
 from intlower.backends.lowering.rearrangement import (
     lower_blocks,
+    lower_gather,
     lower_mirrored_pad,
     lower_transpose,
 )
@@ -52,6 +53,7 @@ from intlower.compiler.operators import (
     Div,
     Elementwise,
     Flatten,
+    Gather,
     Gemm,
     GlobalAveragePool,
     Identity,
@@ -182,6 +184,8 @@ def lower_node(
             lower_batch_norm(builder, node)
         case Transpose():
             lower_transpose(builder, node)
+        case Gather():
+            lower_gather(builder, node)
         case DepthToSpace() | SpaceToDepth():
             lower_blocks(builder, node)
         case Resize():

@@ -13,6 +13,7 @@ from intlower.compiler.graph import Node
 from intlower.compiler.grids import Grid
 from intlower.compiler.operators import (
     DepthToSpace,
+    Gather,
     Pad,
     PadMode,
     Resize,
@@ -20,6 +21,7 @@ from intlower.compiler.operators import (
     SpaceToDepth,
     Transpose,
     known,
+    normalize_axis,
 )
 from intlower.compiler.program import Attribute, Tensor
 
@@ -124,6 +126,21 @@ def lower_transpose(builder: Mover, node: Node) -> None:
         )
     chain = Chain(builder, node, node.inputs[0], node.output)
     chain.transpose(*permutation)
+    chain.emit()
+
+
+def lower_gather(builder: Mover, node: Node) -> None:
+    """Emit `gather`.
+
+    Raises:
+        UnsupportedByTarget: it picks samples.
+    """
+    assert isinstance(node.operator, Gather)  # the caller matched it
+    chain = Chain(builder, node, node.inputs[0], node.output)
+    axis = normalize_axis(node.operator.axis, len(chain.shape))
+    if axis == 0:
+        raise UnsupportedByTarget(f"{node.name}: the batch cannot be gathered")
+    chain.gather(axis, node.operator.indices)
     chain.emit()
 
 

@@ -11,6 +11,7 @@ from intlower.backends.lowering.assembly import assembled
 from intlower.backends.lowering.pooling import element_counts, whole_image, window_attributes
 from intlower.backends.lowering.rearrangement import (
     lower_blocks,
+    lower_gather,
     lower_mirrored_pad,
     lower_transpose,
 )
@@ -27,6 +28,7 @@ from intlower.compiler.operators import (
     Conv,
     DepthToSpace,
     Flatten,
+    Gather,
     Gemm,
     GlobalAveragePool,
     Identity,
@@ -131,6 +133,8 @@ def _lower_node(builder: FloatBuilder, node: Node) -> None:
             _lower_clip(builder, node, None)
         case Transpose():
             lower_transpose(builder, node)
+        case Gather():
+            lower_gather(builder, node)
         case DepthToSpace() | SpaceToDepth():
             lower_blocks(builder, node)
         case Pad(mode=PadMode.REFLECT | PadMode.EDGE | PadMode.WRAP):

@@ -12,6 +12,7 @@ from intlower.backends.lowering.host import lower_on_host
 from intlower.backends.lowering.pooling import element_counts, whole_image, window_attributes
 from intlower.backends.lowering.rearrangement import (
     lower_blocks,
+    lower_gather,
     lower_mirrored_pad,
     lower_transpose,
 )
@@ -29,6 +30,7 @@ from intlower.compiler.operators import (
     Conv,
     DepthToSpace,
     Flatten,
+    Gather,
     Gemm,
     GlobalAveragePool,
     Identity,
@@ -112,6 +114,8 @@ def _lower_node(builder: LogBuilder, node: Node) -> None:
             _lower_reshape(builder, node)
         case Transpose():
             lower_transpose(builder, _linear_node(builder, node))
+        case Gather():
+            lower_gather(builder, _linear_node(builder, node))
         case DepthToSpace() | SpaceToDepth():
             lower_blocks(builder, _linear_node(builder, node))
         case Pad(mode=PadMode.REFLECT | PadMode.EDGE | PadMode.WRAP):

@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.zoo.catalogue import catalogue
-from benchmarks.zoo.measure import read_record, record_path, sources_digest, write_record
+from benchmarks.zoo.measure import (
+    is_complete,
+    read_record,
+    record_path,
+    sources_digest,
+    write_record,
+)
 from benchmarks.zoo.page import page, succeeded
 from benchmarks.zoo.run import ROOT, ZooJob, measure_bounded
 from intlower.compiler.files import write_atomically
@@ -30,7 +36,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--targets", default=",".join(TARGETS), help="separated by commas")
     parser.add_argument("--only", default="", help="names that hold this regular expression")
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
-    parser.add_argument("--seconds", type=float, default=180.0, help="limit of one process")
+    parser.add_argument("--seconds", type=float, default=600.0, help="limit of one process")
     parser.add_argument("--threads", type=int, default=1, help="of each process")
     parser.add_argument("--stop-after", type=float, metavar="SECONDS", default=math.inf)
     parser.add_argument(
@@ -83,7 +89,8 @@ def main() -> None:
             for entry in installed
             if (record := read_record(options.folder, entry.name)).get("imported", True) is True
             and "exported" not in record
-            and set(targets) - set(record.get("targets", {}))
+            and set(targets)
+            - {t for t, r in record.get("targets", {}).items() if is_complete(r)}
         ]
         jobs = [
             ZooJob(

@@ -15,7 +15,7 @@ from benchmarks.zoo.weights import export, last_pool_made_global, settle
 FAMILIES: tuple[tuple[str, str, int], ...] = (
     ("airnet", "airnet50_1x64d_r2", 64),
     ("airnext", "airnext50_32x4d_r2", 64),
-    ("alexnet", "alexnet", 96),
+    ("alexnet", "alexnet", 224),
     ("bagnet", "bagnet9", 64),
     ("bamresnet", "bam_resnet18", 64),
     ("bisenet", "bisenet_resnet18_celebamaskhq", 64),
@@ -38,7 +38,7 @@ FAMILIES: tuple[tuple[str, str, int], ...] = (
     ("dicenet", "dicenet_wd5", 224),
     ("diracnetv2", "diracnet18v2", 64),
     ("dla", "dla46xc", 64),
-    ("dpn", "dpn68", 64),
+    ("dpn", "dpn68", 224),
     ("drn", "drnd22", 64),
     ("edanet", "edanet_cityscapes", 64),
     ("efficientnet", "efficientnet_b0", 64),
@@ -121,13 +121,19 @@ FAMILIES: tuple[tuple[str, str, int], ...] = (
     ("superpointnet", "superpointnet", 64),
     ("tresnet", "tresnet_m", 64),
     ("unet", "unet_cityscapes", 64),
-    ("vgg", "bn_vgg11b", 64),
+    ("vgg", "bn_vgg11b", 224),
     ("vovnet", "vovnet27s", 64),
     ("wrn_cifar", "wrn16_10_cifar10", 32),
-    ("xception", "xception", 96),
+    ("xception", "xception", 299),
     ("xdensenet_cifar", "xdensenet40_2_k24_bc_cifar10", 32),
-    ("zfnet", "zfnet", 96),
+    ("zfnet", "zfnet", 224),
 )
+
+# The older exporter writes them without the sizes that it does not know while it traces, or fails over them.
+DYNAMO = frozenset({"enet", "icnet", "segnet", "tresnet"})
+
+# The rest have images of three channels.
+GRAY = frozenset({"superpointnet"})
 
 # Some end in a search for maxima, which is no network any more.
 HEATMAPS = frozenset({"centernet", "simplepose_coco", "simpleposemobile_coco"})
@@ -152,15 +158,18 @@ def build(module: str, function: str, size: int) -> onnx.ModelProto:
         for name, buffer in network.named_buffers():
             if name.endswith(".index"):  # chosen channels, all 0 before training
                 buffer.copy_(torch.randperm(len(buffer)))
-    shape = (3, size, size)
-    return export(settle(last_pool_made_global(network), shape), shape)
+    shape = (1 if module in GRAY else 3, size, size)
+    settled = settle(last_pool_made_global(network), shape)
+    if module in DYNAMO:
+        return export(settled, shape, opset=18, dynamo=True)
+    return export(settled, shape)
 
 
 def _entry(module: str, function: str, size: int) -> ZooModel:
     return ZooModel(
         name=f"pytorchcv-{function}",
         package="pytorchcv",
-        origin=f"pytorchcv, random weights, {size}x{size}",
+        origin=f"random weights, {size}x{size}",
         make=lambda: build(module, function, size),
     )
 

@@ -88,7 +88,7 @@ def images(
     for scale in scales:
         coarse = [*shape[:-2], *(-(-size // scale) for size in shape[-2:])]
         noise = random.standard_normal((count, *coarse), np.float32)
-        for axis, size in zip((-2, -1), shape[-2:], strict=False):
+        for axis, size in zip((-1, -2), reversed(shape[-2:]), strict=False):
             noise = np.repeat(noise, scale, axis)
             noise = np.take(noise, range(size), axis)
         total += noise / np.float32(len(scales) ** 0.5)

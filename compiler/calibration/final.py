@@ -7,6 +7,7 @@ from intlower.compiler.operators import (
     Concat,
     DepthToSpace,
     Flatten,
+    Gather,
     Identity,
     MaxPool,
     Pad,
@@ -28,6 +29,7 @@ def final_values(graph: Graph) -> set[str]:
             | Flatten
             | Reshape
             | Slice
+            | Gather
             | Pad
             | MaxPool
             | Concat

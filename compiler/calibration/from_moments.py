@@ -30,6 +30,7 @@ from intlower.compiler.operators import (
     DepthToSpace,
     Elementwise,
     Flatten,
+    Gather,
     GlobalAveragePool,
     Identity,
     Interpolation,
@@ -160,6 +161,7 @@ def _node_range(
             | Flatten()
             | Reshape()
             | Slice()
+            | Gather()
             | Identity()
             | Transpose()
             | DepthToSpace()

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from intlower.compiler.calibration.clipping import clipped_signal_db, warn_of_clipping
 from intlower.compiler.calibration.final import final_values
 from intlower.compiler.calibration.methods.form import GridForm
+from intlower.compiler.calibration.methods.magnitudes import Magnitudes
 from intlower.compiler.calibration.methods.percentile import without_tails
 from intlower.compiler.calibration.methods.select import Method, Summary, limits, nothing_seen
 from intlower.compiler.calibration.ranges import Range
@@ -40,7 +42,7 @@ def ranges_from_samples(
 
     Percentiles need a second pass: a histogram between the least and the greatest number of the first. The graph's outputs
     keep min-max under every method, and so does what a final softmax reads: clipping logits costs accuracy, and gains
-    nothing. (The vendors' tools clip them too.)
+    nothing. (The vendors' tools clip them too.) A CalibrationWarning names what is clipped to little of its signal.
 
     Args:
         graph: any.
@@ -71,11 +73,14 @@ def ranges_from_samples(
     if method is Method.PERCENTILE:
         found = _percentiles(graph, samples, seen, final, progress)
     else:
-        found = {}
+        found, left = {}, {}
         for i, (name, summary) in enumerate(seen.items()):
             if progress is not None and chosen[name] is not Method.MIN_MAX:
                 progress(f"calibrate: {method.value} of value {i + 1} of {len(seen)}")
-            found[name] = limits(chosen[name], summary, form)
+            found[name] = low, high = limits(chosen[name], summary, form)
+            if isinstance(summary.detail, Magnitudes):
+                left[name] = clipped_signal_db(summary.detail, max(-low, high))
+        warn_of_clipping(left, method.value)
     return {name: Range(low, high, source) for name, (low, high) in found.items()}
 
 

@@ -38,6 +38,7 @@ from intlower.compiler.operators import (
     Div,
     Elementwise,
     Flatten,
+    Gather,
     Gemm,
     GlobalAveragePool,
     Identity,
@@ -120,6 +121,7 @@ def _moved(
     | Concat
     | Pad
     | Slice
+    | Gather
     | Resize
     | Identity,
     inputs: _Tensors,
@@ -140,6 +142,8 @@ def _moved(
             return pad(operator, x)
         case Slice():
             return slice_(operator, x)
+        case Gather():
+            return x.index_select(operator.axis, torch.tensor(operator.indices))
         case Resize():
             return resize(operator, x)
         case Identity():
@@ -160,8 +164,8 @@ def _on_two(
             return a - b
         case Mul():
             return a * b
-        case Div():
-            return a / b
+        case Div(no_nan=no_nan):
+            return torch.where(b == 0, 0.0, a / b) if no_nan else a / b
         case Maximum():
             return torch.maximum(a, b)
         case Minimum():

@@ -60,6 +60,7 @@ def convert_div(node: OnnxNode, scope: Scope) -> None:
     a, b = node.input(0), node.input(1)
     if scope.is_value(a) and scope.is_value(b):
         scope.emit(node.name, Div(), (a, b), node.outputs[0])
+        scope.quotients[node.outputs[0]] = (a, b)
     elif scope.is_value(a):
         with np.errstate(divide="ignore", over="ignore"):
             factors = 1 / scope.floats(b, "divisor").astype(np.float64)

@@ -48,7 +48,12 @@ from intlower.compiler.importer.rearrangement import (
 from intlower.compiler.importer.reductions import REDUCTION_NAMES, convert_reduction
 from intlower.compiler.importer.resizing import convert_resize, convert_upsample
 from intlower.compiler.importer.scope import Scope
-from intlower.compiler.importer.selection import convert_gather, convert_split, convert_where
+from intlower.compiler.importer.selection import (
+    convert_equal,
+    convert_gather,
+    convert_split,
+    convert_where,
+)
 from intlower.compiler.importer.shapes import (
     convert_concat,
     convert_flatten,
@@ -95,6 +100,7 @@ CONVERTERS: Mapping[str, Converter] = MappingProxyType(
         "Div": convert_div,
         "Dropout": convert_dropout,
         "Einsum": convert_einsum,
+        "Equal": convert_equal,
         "Expand": convert_expand,
         "Flatten": convert_flatten,
         "Gather": convert_gather,

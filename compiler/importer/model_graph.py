@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import deque
 from collections.abc import Mapping, Sequence
 
 import onnx
@@ -15,11 +15,13 @@ from intlower.compiler.errors import (
 )
 from intlower.compiler.graph import Graph, Value
 from intlower.compiler.importer.attributes import NotSupported, OnnxNode
+from intlower.compiler.importer.branches import branch_nodes
 from intlower.compiler.importer.converters import CONVERTERS
 from intlower.compiler.importer.displaced import MOVED, convert_displaced
 from intlower.compiler.importer.folding import fold, foldable, tensor_array
 from intlower.compiler.importer.functions import without_functions
 from intlower.compiler.importer.model_file import LARGEST_MODEL_BYTES, external_tensors
+from intlower.compiler.importer.nodes import ONNX_DOMAINS, live_nodes
 from intlower.compiler.importer.scope import Scope
 from intlower.compiler.importer.signature import graph_inputs, inferred_shapes
 from intlower.compiler.operators import Shape
@@ -27,7 +29,6 @@ from intlower.compiler.operators import Shape
 OLDEST_OPSET = 7
 # Bytes of an initializer that onnx's checker gets to see; more is checked as it is read.
 _CHECKED_DATA = 1 << 10
-_ONNX_DOMAINS = ("", "ai.onnx")
 
 
 def import_model(model: onnx.ModelProto, *, shapes: Mapping[str, Shape] | None = None) -> Graph:
@@ -50,7 +51,7 @@ def import_model(model: onnx.ModelProto, *, shapes: Mapping[str, Shape] | None =
     opset = _checked_opset(model)
     model = without_functions(model)
     inputs = graph_inputs(model.graph, {} if shapes is None else shapes)
-    nodes = _live_nodes(model.graph, opset)
+    nodes = live_nodes(model.graph, opset)
     scope = Scope(inputs, _all_names(model.graph) | {node.name for node in nodes})
     if model.graph.sparse_initializer:
         raise ModelError("the model has sparse weights", "export it with dense weights")
@@ -63,6 +64,11 @@ def import_model(model: onnx.ModelProto, *, shapes: Mapping[str, Shape] | None =
     for name in outputs:
         if name in scope.displaced:
             raise ModelError(f"the model's output {name!r}: {MOVED}")
+        if name in scope.zero_tests:
+            raise ModelError(
+                f"the model's output {name!r} is a comparison",
+                "remove this output from the model",
+            )
         if not scope.is_value(name) or any(value.name == name for value in inputs):
             raise ModelError(
                 f"the model's output {name!r} is an input or a constant",
@@ -78,7 +84,7 @@ def import_model(model: onnx.ModelProto, *, shapes: Mapping[str, Shape] | None =
 
 def _checked_opset(model: onnx.ModelProto) -> int:
     """Return the version of the ONNX operators, of a model that onnx's checker accepts."""
-    versions = [o.version for o in model.opset_import if o.domain in _ONNX_DOMAINS]
+    versions = [o.version for o in model.opset_import if o.domain in ONNX_DOMAINS]
     if not versions:
         raise ModelError("the model does not say which version of ONNX's operators it uses")
     if versions[0] < OLDEST_OPSET:
@@ -135,43 +141,6 @@ def _all_names(graph: onnx.GraphProto) -> set[str]:
     return names
 
 
-def _live_nodes(graph: onnx.GraphProto, opset: int) -> list[OnnxNode]:
-    """Return the nodes that the graph's outputs depend on, each with a name of its own."""
-    wanted = {info.name for info in graph.output}
-    live = []
-    for index in reversed(range(len(graph.node))):
-        if wanted.intersection(graph.node[index].output):
-            live.append(index)
-            wanted.update(name for name in graph.node[index].input if name)
-    frozen = frozenset(wanted)
-    names: set[str] = set()
-    repeated: Counter[str] = Counter()
-    nodes = []
-    for index in reversed(live):
-        proto = graph.node[index]
-        given = name = proto.name or f"{proto.op_type}_{index}"
-        while name in names:  # counted on, so that thousands of one name take linear time
-            repeated[given] += 1
-            name = f"{given}_{repeated[given]}"
-        names.add(name)
-        nodes.append(_node(proto, name, opset, frozen))
-    return nodes
-
-
-def _node(proto: onnx.NodeProto, name: str, opset: int, wanted: frozenset[str]) -> OnnxNode:
-    standard = proto.domain in _ONNX_DOMAINS
-    return OnnxNode(
-        name=name,
-        operator=proto.op_type if standard else f"{proto.domain}.{proto.op_type}",
-        opset=opset,
-        inputs=tuple(proto.input),
-        outputs=tuple(proto.output),
-        wanted=wanted,
-        attributes={attribute.name: attribute for attribute in proto.attribute},
-        proto=proto,
-    )
-
-
 def _convert_nodes(
     nodes: Sequence[OnnxNode],
     scope: Scope,
@@ -182,10 +151,15 @@ def _convert_nodes(
     unsupported: list[UnsupportedNode] = []
     invalid: list[InvalidGraph] = []
     inferred: dict[str, Shape] | None = None
-    for node in nodes:
+    waiting = deque(nodes)
+    while waiting:
+        node = waiting.popleft()
         try:
             if _readable(node, scope):
-                _convert(node, scope)
+                if node.operator == "If":
+                    waiting.extendleft(reversed(branch_nodes(node, scope)))
+                else:
+                    _convert(node, scope)
                 continue
         except NotSupported as failure:
             unsupported.append(
@@ -213,7 +187,10 @@ def _readable(node: OnnxNode, scope: Scope) -> bool:
         NotSupported: the operator is not, whatever its inputs are.
     """
     known = all(
-        scope.is_value(n) or scope.is_constant(n) or n in scope.displaced
+        scope.is_value(n)
+        or scope.is_constant(n)
+        or n in scope.displaced
+        or n in scope.zero_tests
         for n in node.inputs
         if n
     )
@@ -223,6 +200,8 @@ def _readable(node: OnnxNode, scope: Scope) -> bool:
 
 
 def _convert(node: OnnxNode, scope: Scope) -> None:
+    if node.operator != "Where" and any(name in scope.zero_tests for name in node.inputs):
+        raise NotSupported("it reads a comparison of numbers that are computed")
     if any(name in scope.displaced for name in node.inputs):
         convert_displaced(node, scope, CONVERTERS)
     elif foldable(node, scope):

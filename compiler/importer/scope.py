@@ -35,7 +35,8 @@ class Scope:
     """The names of one graph while it is imported.
 
     A name is a value (its shape is known), a constant (its array is known), displaced (a value whose batch is not in
-    front) or unknown (it depends on a node that is not supported).
+    front), a test whether a value is 0 (truth values, which the graph has none of) or unknown (it depends on a node that is
+    not supported). Quotients are kept with their operands, for what is said of the divisor 0.
 
     Args:
         inputs: the graph inputs.
@@ -49,6 +50,8 @@ class Scope:
         self.folded_elements = 0
         self.stored_elements = 0
         self.displaced: dict[str, Displaced] = {}
+        self.zero_tests: dict[str, str] = {}
+        self.quotients: dict[str, tuple[str, str]] = {}
         self._arrays: dict[str, NDArray[Any]] = {}
         self._batch_dependent: set[str] = set()
         self._taken = set(taken)
@@ -231,6 +234,10 @@ class Scope:
         output = self.fresh(name)
         self.emit(output, operator, inputs, output)
         return output
+
+    def take(self, names: Iterable[str]) -> None:
+        """Keep new names from being these."""
+        self._taken.update(names)
 
     def fresh(self, base: str) -> str:
         """Return a name like `base` that nothing has yet."""

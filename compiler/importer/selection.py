@@ -1,4 +1,4 @@
-"""Split, Gather and Where: parts of values."""
+"""Split, Gather and Where: parts of values, and what is chosen of two."""
 
 from __future__ import annotations
 
@@ -8,13 +8,24 @@ from numpy.typing import NDArray
 from intlower.compiler.errors import InvalidGraph
 from intlower.compiler.importer.attributes import NotSupported, OnnxNode
 from intlower.compiler.importer.scope import Scope
-from intlower.compiler.operators import Add, Concat, Mul, Shape, Slice, known, normalize_axis
+from intlower.compiler.instruction_checker import LARGEST_TENSOR
+from intlower.compiler.operators import (
+    Add,
+    Concat,
+    Div,
+    Gather,
+    Mul,
+    Shape,
+    Slice,
+    known,
+    normalize_axis,
+)
 
 # The opset from which on the sizes of parts are an input, and the one that knows their number alone.
 _SIZES_INPUT = 13
 _NUMBER = 18
 
-# Slices that one Gather may become: more of them want a gather of their own.
+# Slices that one Gather may become: more of them are one that picks elements.
 _MOST_SLICES = 64
 
 
@@ -54,7 +65,7 @@ def _part_sizes(node: OnnxNode, scope: Scope, total: int) -> tuple[int, ...]:
 
 
 def convert_gather(node: OnnxNode, scope: Scope) -> None:
-    """Convert Gather with constant indices: runs of them are slices, and several are joined.
+    """Convert Gather with constant indices: runs of them are slices, and several are joined; many are a Gather.
 
     A single index, of rank 0, removes the axis.
     """
@@ -71,12 +82,21 @@ def convert_gather(node: OnnxNode, scope: Scope) -> None:
         raise InvalidGraph(f"{node.name}: its indices are {indices.dtype}{list(indices.shape)}")
     if indices.min() < -size or indices.max() >= size:
         raise InvalidGraph(f"{node.name}: an index is outside axis {axis} of {shape}")
-    runs = _runs(np.where(indices < 0, indices + size, indices).reshape(-1))
-    if len(runs) > _MOST_SLICES:
-        raise NotSupported(f"its indices are more than {_MOST_SLICES} ranges")
+    picked = np.where(indices < 0, indices + size, indices).reshape(-1)
+    if len(picked) > LARGEST_TENSOR:
+        raise NotSupported(f"it picks {len(picked)} elements")
+    runs = _runs(picked)
     target: Shape = (*shape[:axis], *indices.shape, *shape[axis + 1 :])
-    slices = [_range(axis, first, last + 1) for first, last in runs]
     exact = indices.ndim == 1
+    if len(runs) > _MOST_SLICES:
+        gather = Gather(axis=axis, indices=tuple(picked.tolist()))
+        if exact:
+            scope.emit(node.name, gather, (x,), node.outputs[0])
+            return
+        flat = scope.emit_intermediate(f"{node.name}_picked", gather, (x,))
+        scope.emit_reshape(node.name, flat, target, node.outputs[0])
+        return
+    slices = [_range(axis, first, last + 1) for first, last in runs]
     if len(slices) == 1 and exact:
         scope.emit(node.name, slices[0], (x,), node.outputs[0])
         return
@@ -100,11 +120,37 @@ def _range(axis: int, start: int, end: int) -> Slice:
     return Slice(starts=(start,), ends=(end,), axes=(axis,), steps=(1,))
 
 
+def convert_equal(node: OnnxNode, scope: Scope) -> None:
+    """Note that the output is whether a value is 0, which a Where may read."""
+    values = [name for name in node.inputs if scope.is_value(name)]
+    others = [name for name in node.inputs if name not in values]
+    if len(values) != 1 or not all(_is_zero(scope, name) for name in others):
+        raise NotSupported("it compares numbers that are computed")
+    scope.zero_tests[node.outputs[0]] = values[0]
+
+
+def _is_zero(scope: Scope, name: str) -> bool:
+    return scope.is_constant(name) and scope.array(name, "operand").ravel().tolist() == [0]
+
+
+def _convert_quotient(node: OnnxNode, scope: Scope) -> None:
+    """Convert 0 where b is 0, else a / b, as TensorFlow's `divide_no_nan` is written."""
+    divisor = scope.zero_tests[node.input(0)]
+    a, b = scope.quotients.get(node.input(2), ("", ""))
+    if b != divisor or not _is_zero(scope, node.input(1)):
+        raise NotSupported("its condition compares numbers that are computed")
+    scope.emit(node.name, Div(no_nan=True), (a, b), node.outputs[0])
+
+
 def convert_where(node: OnnxNode, scope: Scope) -> None:
     """Convert Where with a constant condition c: a * c + b * (1 - c), with what is constant of it multiplied already.
 
-    Only the signs of zeros differ, and where the part that is not chosen is infinite.
+    Only the signs of zeros differ, and where the part that is not chosen is infinite. A quotient may have its value for the
+    divisor 0 chosen.
     """
+    if node.input(0) in scope.zero_tests:
+        _convert_quotient(node, scope)
+        return
     condition = scope.array(node.input(0), "condition")
     if condition.dtype != np.bool_:
         raise InvalidGraph(

@@ -1,6 +1,7 @@
 """Conv and the pools: windows that slide over an image, with explicit pads.
 
-A window over one axis, [N, C, L], slides over the image [N, C, 1, L]; Reshapes stand around it.
+A window over one axis, [N, C, L], slides over the image [N, C, 1, L]; one over the first axis of a volume, [N, C, D, H, W],
+over [N, C, D, H * W], and one over the last over [N, C, D * H, W]. Reshapes stand around it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from intlower.compiler.operators import AveragePool, Conv, GlobalAveragePool, Ma
 
 def convert_conv(node: OnnxNode, scope: Scope) -> None:
     """Convert Conv; weights and bias are constants."""
-    image = as_image(node, scope)
+    image = as_image(node, scope, tuple(d or 1 for d in scope.shape(node.input(1))[2:]))
     weights = image.weights(node.input(1), "weight operand")
     bias = (scope.constant(node.input(2), "bias"),) if node.input(2) else ()
     shape = scope.constants[weights].array.shape
@@ -33,7 +34,7 @@ def convert_conv(node: OnnxNode, scope: Scope) -> None:
 
 def convert_average_pool(node: OnnxNode, scope: Scope) -> None:
     """Convert AveragePool without dilations."""
-    image = as_image(node, scope)
+    image = as_image(node, scope, node.integers("kernel_shape"))
     kernel, strides = image.pair("kernel_shape"), image.pair("strides", (1, 1))
     if image.pair("dilations", (1, 1)) != (1, 1):
         raise NotSupported("a dilated average")
@@ -50,7 +51,7 @@ def convert_average_pool(node: OnnxNode, scope: Scope) -> None:
 def convert_max_pool(node: OnnxNode, scope: Scope) -> None:
     """Convert MaxPool whose indices nothing reads (`storage_order` concerns only them)."""
     node.first_output_only()
-    image = as_image(node, scope)
+    image = as_image(node, scope, node.integers("kernel_shape"))
     kernel, strides = image.pair("kernel_shape"), image.pair("strides", (1, 1))
     dilations = image.pair("dilations", (1, 1))
     pool = MaxPool(
@@ -65,12 +66,12 @@ def convert_max_pool(node: OnnxNode, scope: Scope) -> None:
 
 def convert_global_average_pool(node: OnnxNode, scope: Scope) -> None:
     """Convert GlobalAveragePool."""
-    as_image(node, scope).emit(GlobalAveragePool())
+    as_image(node, scope, (1, 1, 1)).emit(GlobalAveragePool())
 
 
 def convert_global_max_pool(node: OnnxNode, scope: Scope) -> None:
     """Convert GlobalMaxPool to a MaxPool with one window."""
-    image = as_image(node, scope)
+    image = as_image(node, scope, (1, 1, 1))
     image.emit(MaxPool(kernel_shape=image.size))
 
 

@@ -35,6 +35,7 @@ from intlower.compiler.operators.linear import (
 from intlower.compiler.operators.movement import (
     Concat,
     Flatten,
+    Gather,
     Pad,
     PadMode,
     Reshape,
@@ -98,6 +99,7 @@ __all__ = [
     "Elementwise",
     "Flatten",
     "Function",
+    "Gather",
     "Gemm",
     "GlobalAveragePool",
     "Identity",
@@ -166,6 +168,7 @@ AnyOperator = (
     | Concat
     | Pad
     | Slice
+    | Gather
     | Identity
 )
 

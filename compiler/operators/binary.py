@@ -37,7 +37,13 @@ class Mul:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Div:
-    """a / b, both values, with ONNX broadcasting; the importer makes a Mul where one is constant."""
+    """a / b, both values, with ONNX broadcasting; the importer makes a Mul where one is constant.
+
+    Attributes:
+        no_nan: whether a / 0 is 0, as in TensorFlow's `divide_no_nan`.
+    """
+
+    no_nan: bool = False
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """The broadcast shape."""

@@ -169,3 +169,26 @@ class Slice:
                 self.axes, self.starts, self.ends, self.steps, strict=True
             )
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gather:
+    """Chosen elements along one axis, in any order and number.
+
+    Attributes:
+        axis: along which they are chosen; not the free batch.
+        indices: of each, in [0, size).
+    """
+
+    axis: int
+    indices: tuple[int, ...]
+
+    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
+        """The shape with one element for each index."""
+        require_arity("Gather", inputs, 1)
+        x = inputs[0]
+        axis = normalize_axis(self.axis, len(x))
+        size = known(x[axis])
+        if not self.indices or min(self.indices) < 0 or max(self.indices) >= size:
+            raise InvalidGraph(f"Gather: indices outside axis {axis} of {x}")
+        return (*x[:axis], len(self.indices), *x[axis + 1 :])

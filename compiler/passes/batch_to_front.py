@@ -19,6 +19,7 @@ from intlower.compiler.operators import (
     Div,
     Elementwise,
     Flatten,
+    Gather,
     Gemm,
     Identity,
     LayerNormalization,
@@ -59,6 +60,7 @@ _PLAIN = (
 _LIFTED = (
     *_PLAIN,
     Concat,
+    Gather,
     Gemm,
     LayerNormalization,
     Pad,
@@ -103,7 +105,12 @@ def _crosses(graph: Graph, node: Node) -> bool:
     match node.operator:
         case Transpose(permutation=permutation):
             return permutation[0] != 0
-        case Softmax(axis=axis) | Concat(axis=axis) | LayerNormalization(axis=axis):
+        case (
+            Softmax(axis=axis)
+            | Concat(axis=axis)
+            | Gather(axis=axis)
+            | LayerNormalization(axis=axis)
+        ):
             return normalize_axis(axis, rank) == 0
         case _:
             return False
@@ -271,7 +278,7 @@ def _with_axes_further(operator: AnyOperator, rank: int) -> AnyOperator:
             return Transpose(permutation=(0, *(axis + 1 for axis in permutation)))
         case Softmax(axis=axis):
             return replace(operator, axis=further(axis))
-        case Concat(axis=axis):
+        case Concat(axis=axis) | Gather(axis=axis):
             return replace(operator, axis=further(axis))
         case LayerNormalization(axis=axis):
             return replace(operator, axis=further(axis))

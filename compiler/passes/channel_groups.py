@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from intlower.compiler.operators import (
     Elementwise,
     Flatten,
     Function,
+    Gather,
     Gemm,
     GlobalAveragePool,
     Identity,
@@ -43,6 +45,7 @@ from intlower.compiler.operators import (
 )
 from intlower.compiler.passes.draft import GraphDraft
 from intlower.compiler.passes.rewriting import parameter
+from intlower.compiler.row_blocks import row_blocks
 
 Ids = NDArray[np.int64]
 
@@ -62,8 +65,8 @@ class ChannelGroups:
 
     1. *Homogeneous operators*, f(s x) = s f(x) channel by channel: Relu, PRelu, LeakyRelu, Abs, pools, zero padding,
        resizing but for cubic, means, sums and extremes over positions.
-    2. *Movement*: Concat, Slice, Flatten, Reshape, Transpose, DepthToSpace, SpaceToDepth: elements take their groups with them, so
-       that channel shuffles cost nothing. Where a reader wants whole channels, groups that meet in one become one.
+    2. *Movement*: Concat, Slice, Gather, Flatten, Reshape, Transpose, DepthToSpace, SpaceToDepth: elements take their groups
+       with them, so that channel shuffles cost nothing. Where a reader wants whole channels, groups that meet in one become one.
     3. *Gates*: x * g scales as x does; g keeps its scale. So does a product with a constant.
     4. Everything else, graph inputs and outputs, and weights that two layers share: KEPT.
 
@@ -210,6 +213,7 @@ def _followed(tracker: _Tracker, node: Node, shape: Shape) -> Ids | None:
             Pad()
             | Concat()
             | Slice()
+            | Gather()
             | Flatten()
             | Reshape()
             | Transpose()
@@ -300,15 +304,28 @@ def scaled_channels(graph: Graph, groups: ChannelGroups, scale: NDArray[np.float
         read, made = scale[groups.of[node.inputs[0]]], scale[groups.of[node.output]]
         if (read == 1).all() and (made == 1).all():
             continue
-        weights, bias = parameter(graph, node, 1), parameter(graph, node, 2)
-        assert weights is not None  # `channel_groups` takes no layer without
-        rows = made.reshape(-1, *(1,) * (weights.ndim - 1))
-        arrays = {1: weights * by_weight(node, weights.shape, read) / rows}
+        bias = parameter(graph, node, 2)
+        arrays = {1: _scaled_weights(graph, node, read, made)}
         if bias is not None:
             arrays[2] = bias / made
         new = draft.with_parameters(node, arrays)
         draft.replace({node.name: replace(new, activation=_divided(node, made))})
     return draft.graph()
+
+
+def _scaled_weights(
+    graph: Graph, node: Node, read: NDArray[np.float64], made: NDArray[np.float64]
+) -> NDArray[Any]:
+    """Return a layer's weights times the scales that it reads over those that it makes, computed in float64."""
+    weights = graph.constants[node.inputs[1]].array  # `channel_groups` takes no layer without
+    scaled = np.empty_like(weights)
+    parts = node.operator.groups if isinstance(node.operator, Conv) else 1
+    by_group = read.reshape(parts, -1, *(1,) * (weights.ndim - 2))
+    group = np.arange(len(weights)) // (len(weights) // parts)
+    for rows in row_blocks(weights.shape):
+        divisors = made[rows].reshape(-1, *(1,) * (weights.ndim - 1))
+        scaled[rows] = weights[rows].astype(np.float64) * by_group[group[rows]] / divisors
+    return scaled
 
 
 def by_weight(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,10 @@ from intlower.compiler.passes.channel_groups import (
     channel_groups,
     scaled_channels,
 )
-from intlower.compiler.passes.rewriting import parameter
+from intlower.compiler.row_blocks import row_blocks
 
 Array = NDArray[np.float64]
+Sizes = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,32 +118,39 @@ def _distinct(nodes: Mapping[int, list[Node]], groups: list[int]) -> list[Node]:
     return list({node.name: node for group in groups for node in nodes[group]}.values())
 
 
-def _sizes(graph: Graph, node: Node) -> Array:
-    """Return max|w| over the taps of a layer's windows, [O, I/groups]."""
-    weights = parameter(graph, node, 1)
-    assert weights is not None  # `channel_groups` takes no layer without
-    return np.asarray(np.abs(weights).reshape(*weights.shape[:2], -1).max(axis=2))
+def _sizes(graph: Graph, node: Node) -> Sizes:
+    """Return max|w| over the taps of a layer's windows, [O, I/groups], of the weights' type: with one tap it is as large."""
+    weights = graph.constants[node.inputs[1]].array  # `channel_groups` takes no layer without
+    sizes = np.empty(weights.shape[:2], weights.dtype)
+    for rows in row_blocks(weights.shape):
+        taps = np.abs(weights[rows]).reshape(-1, weights.shape[1], weights[0, 0].size)
+        sizes[rows] = taps.max(axis=2)
+    return sizes
 
 
 def _current(
-    groups: ChannelGroups, node: Node, sizes: Mapping[str, Array], scale: Array
-) -> Array:
-    """Return max|w| as scaled so far, [groups, O/groups, I/groups]."""
+    groups: ChannelGroups, node: Node, sizes: Mapping[str, Sizes], scale: Array
+) -> Iterator[Array]:
+    """Yield max|w| as scaled so far, a few outputs of every group at a time: [groups, outputs, I/groups]."""
     parts = node.operator.groups if isinstance(node.operator, Conv) else 1
     size = sizes[node.name]
     read = scale[groups.of[node.inputs[0]]].reshape(parts, 1, -1)
     made = scale[groups.of[node.output]].reshape(parts, -1, 1)
-    return np.asarray(size.reshape(parts, -1, size.shape[1]) * read / made)
+    grouped = size.reshape(parts, -1, size.shape[1])
+    for outputs in row_blocks((grouped.shape[1], parts * size.shape[1])):
+        yield np.asarray(grouped[:, outputs] * read / made[:, outputs])
 
 
-def _rows(groups: ChannelGroups, node: Node, sizes: Mapping[str, Array], scale: Array) -> Array:
-    return np.asarray(_current(groups, node, sizes, scale).max(axis=2).ravel())
+def _rows(groups: ChannelGroups, node: Node, sizes: Mapping[str, Sizes], scale: Array) -> Array:
+    found = [part.max(axis=2) for part in _current(groups, node, sizes, scale)]
+    return np.concatenate(found, axis=1).ravel()
 
 
 def _columns(
-    groups: ChannelGroups, node: Node, sizes: Mapping[str, Array], scale: Array
+    groups: ChannelGroups, node: Node, sizes: Mapping[str, Sizes], scale: Array
 ) -> Array:
-    return np.asarray(_current(groups, node, sizes, scale).max(axis=1).ravel())
+    found = [part.max(axis=1) for part in _current(groups, node, sizes, scale)]
+    return np.asarray(np.maximum.reduce(found).ravel())
 
 
 def activation_reach(

@@ -24,6 +24,7 @@ from intlower.compiler.operators import (
     Concat,
     Conv,
     Flatten,
+    Gather,
     Gemm,
     GlobalAveragePool,
     Identity,
@@ -211,6 +212,7 @@ def _scales(graph: Graph, node: Node) -> bool:
             | Flatten()
             | Reshape()
             | Slice()
+            | Gather()
             | Identity()
         ):
             return True

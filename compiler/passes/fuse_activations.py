@@ -13,6 +13,7 @@ from intlower.compiler.operators import (
     Conv,
     ConvTranspose,
     Flatten,
+    Gather,
     Gemm,
     GlobalAveragePool,
     MaxPool,
@@ -32,7 +33,7 @@ class FuseActivations:
        graph output, becomes that node's activation. The node takes over the activation's output name; moments move
        to that name and still describe the result before the activation.
     2. A node that has an activation gets the composition of the two, which is one interval again, exactly.
-    3. Relu and Clip never decrease, so they commute with MaxPool, and with Flatten, Reshape and Slice, which only
+    3. Relu and Clip never decrease, so they commute with MaxPool, and with Flatten, Reshape, Slice and Gather, which only
        move elements: between the node and its Relu or Clip there may be any number of these, each read only by the
        next. They then see limited values. (A MaxPool with dilations and pads may have windows of padding only, whose
        result, minus infinity, a Relu would change: it stops the search.)
@@ -67,7 +68,7 @@ def _fuse(draft: GraphDraft, node: Node) -> None:
                 break
             case MaxPool() as pool if pool.dilations == (1, 1) or not any(pool.pads):
                 pass  # case 3
-            case Flatten() | Reshape() | Slice():
+            case Flatten() | Reshape() | Slice() | Gather():
                 pass  # case 3
             case _:
                 return

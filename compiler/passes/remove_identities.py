@@ -11,6 +11,7 @@ from intlower.compiler.operators import (
     Clip,
     Concat,
     Flatten,
+    Gather,
     Identity,
     MaxPool,
     Pad,
@@ -31,7 +32,7 @@ class RemoveIdentities:
     1. Identity.
     2. Clip to [-inf, inf].
     3. Pad with no padding.
-    4. Slice that keeps every element in its place.
+    4. Slice or Gather that keeps every element in its place.
     5. Concat of one input.
     6. Reshape and Flatten to the shape that the input has.
     7. AveragePool and MaxPool with windows of one element at stride 1, unpadded.
@@ -111,6 +112,9 @@ def _returns_its_input(draft: GraphDraft, node: Node, producer: Node | None) -> 
                 range(*selection.indices(known(shape[axis]))) == range(known(shape[axis]))
                 for axis, selection in operator.selections(len(shape)).items()
             )
+        case Gather() as operator:  # case 4
+            size = known(draft.shape(node.inputs[0])[operator.axis])
+            return operator.indices == tuple(range(size))
         case Concat():  # case 5
             return len(node.inputs) == 1
         case Reshape() | Flatten():  # case 6

@@ -11,6 +11,7 @@ from intlower.compiler.passes.fuse_gates import FuseGates
 from intlower.compiler.passes.fuse_gelu import FuseGelu
 from intlower.compiler.passes.fuse_hard_sigmoid import FuseHardSigmoid
 from intlower.compiler.passes.fuse_layer_norm import FuseLayerNorm
+from intlower.compiler.passes.fuse_lrn import FuseLrn
 from intlower.compiler.passes.fuse_matmul import FuseMatmul
 from intlower.compiler.passes.fuse_pads import FusePads
 from intlower.compiler.passes.remove_expansions import RemoveExpansions
@@ -31,6 +32,7 @@ STANDARD_PASSES: tuple[Pass, ...] = (
     FuseGates(),
     FuseGelu(),
     FuseLayerNorm(),
+    FuseLrn(),
     RemoveUnused(),
     FuseMatmul(),
     FoldAffine(),

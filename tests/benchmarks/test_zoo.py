@@ -47,9 +47,24 @@ def test_a_network_is_measured_and_not_measured_again(tmp_path: Path) -> None:
         assert result["compared"] > 0
         assert result["sqnr"] > 20
     record["targets"]["snpe"]["seconds"] = -1.0
+    record["targets"]["nnie"] = {"seconds": 1.0, "instructions": 1}  # its run was ended
     write_record(tmp_path, "small", record)
     measure(small(), tmp_path, ("tensorrt", "snpe"))
+    del record["targets"]["nnie"]
     assert read_record(tmp_path, "small") == record
+
+
+def test_a_flat_softmax_is_judged_by_what_it_reads(tmp_path: Path) -> None:
+    def classifier() -> onnx.ModelProto:
+        b = networks.NetworkBuilder()
+        scores = b.node("Gemm", "x", b.normal(16, 1000, scale=0.1))
+        return b.model({"x": ["N", 16]}, b.node("Softmax", scores, axis=1))
+
+    measure(small(classifier), tmp_path, ("snpe", "tensorrt"))
+    results = read_record(tmp_path, "small")["targets"]
+    assert results["snpe"]["sqnr"] < 5 < 25 < results["snpe"]["logits_sqnr"]
+    assert results["tensorrt"]["host"] == 1
+    assert results["tensorrt"]["logits_sqnr"] > 25
 
 
 def test_what_cannot_be_made_or_imported_is_recorded(tmp_path: Path) -> None:
@@ -92,20 +107,32 @@ def test_the_page_lists_every_failure_and_marks_what_is_old() -> None:
             "float_error": 0.0,
             "targets": {"snpe": {**good, "mismatches": {"onnxruntime": 2}, "sources": "old"}},
         },
-        "refused": {"imported": "UnsupportedOperator: Det"},
+        "ended": {
+            "imported": True,
+            "float_error": 0.0,
+            "targets": {"snpe": {"seconds": 1.0, "instructions": 3, "host": 0}},
+        },
+        "refused": {
+            "imported": "UnsupportedOperator: 3 nodes are not supported: Det at 'a'; b; c"
+        },
         "unmade": {"exported": "ValueError: no exporter"},
     }
     entries = [replace(small(), name=name) for name in (*records, "absent")]
     text = page(entries, records, ("snpe", "nnie"), 60.0, "new")
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
-    assert ["snpe", "3", "2", "1 (33.3%)", "2", "14", "0"] in rows
-    assert ["nnie", "2", "0", "0 (0.0%)", "0", "0", "1"] in rows
+    assert ["snpe", "4", "3", "1 (25.0%)", "2", "14", "0"] in rows
+    assert ["nnie", "2", "0", "0 (0.0%)", "0", "0", "2"] in rows
     cells = {row[0]: row[-2:] for row in rows if len(row) == 7 and row[0] in records}
     assert cells["good"] == ["0, 30.0 dB, 1.0 s, *o*, host 1", "no †"]
     assert cells["wrong"] == ["**2**, 30.0 dB, 1.0 s, *o*, host 1 †", "-"]
     assert ["good", "nnie", "UnsupportedByTarget: no such layer"] in rows
     assert ["wrong", "snpe", "integers differ: onnxruntime 2"] in rows
-    assert ["refused", "import", "UnsupportedOperator: Det"] in rows
+    assert [
+        "refused",
+        "import",
+        "UnsupportedOperator: 3 nodes are not supported: Det at 'a'; and 2 more",
+    ] in rows
+    assert ["ended", "snpe", "the run was ended from outside"] in rows
     assert ["unmade", "ValueError: no exporter"] in rows
     assert text.rstrip().endswith("absent")
 

@@ -29,7 +29,7 @@ class MovementOperators(GraphBuilder):
     def add_gather(self, x: str) -> str | None:
         axis = self.integer(1, len(self.shapes[x]))
         size = self.shapes[x][axis]
-        indices = self.random.integers(-size, size, self.integer(1, 5))
+        indices = self.random.integers(-size, size, self.pick(3, 5, self.integer(1, 90)))
         index = self.pick(indices, indices, indices[0])
         return self.propose("Gather", x, self.constant(index, np.int64), axis=axis)
 

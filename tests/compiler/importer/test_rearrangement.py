@@ -119,6 +119,17 @@ def test_gather_agrees(indices: Any, axis: int) -> None:
     networks.assert_evaluates_as_in_onnxruntime(b.model({"x": ["N", 4, 3, 4]}, y))
 
 
+@pytest.mark.parametrize("shape", [(-1,), (2, -1), ()])
+def test_many_indices_are_one_node(shape: tuple[int, ...]) -> None:
+    random = np.random.default_rng(0)
+    picked = random.permutation(90).reshape(shape) if shape else np.int64(7)
+    b = networks.NetworkBuilder()
+    y = b.node("Gather", "x", b.constant(picked, np.int64), axis=1)
+    model = b.model({"x": ["N", 90, 2]}, y)
+    graph = networks.assert_evaluates_as_in_onnxruntime(model)
+    assert len(graph.nodes) == (1 if len(shape) == 1 else 2)
+
+
 def test_an_index_outside_is_invalid() -> None:
     b = networks.NetworkBuilder()
     y = b.node("Gather", "x", b.constant([4], np.int64), axis=1)

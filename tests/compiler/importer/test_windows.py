@@ -140,14 +140,12 @@ def test_auto_pad_becomes_explicit(form: str, pads: tuple[int, ...]) -> None:
         assert node.operator.pads == pads
 
 
-@pytest.mark.parametrize("operator", ["Conv", "MaxPool", "AveragePool", "GlobalAveragePool"])
+@pytest.mark.parametrize("operator", ["Conv", "MaxPool", "AveragePool"])
 @pytest.mark.parametrize("spatial", [1, 3])
 def test_one_axis_is_an_image_and_volumes_are_refused(operator: str, spatial: int) -> None:
     b = networks.NetworkBuilder()
     if operator == "Conv":
-        y = b.node("Conv", "x", b.normal(4, 3, *[1] * spatial))
-    elif operator == "GlobalAveragePool":
-        y = b.node(operator, "x")
+        y = b.node("Conv", "x", b.normal(4, 3, *[2] * spatial))
     else:
         y = b.node(operator, "x", kernel_shape=[2] * spatial)
     model = b.model({"x": ["N", 3, *[4] * spatial]}, y)
@@ -156,6 +154,35 @@ def test_one_axis_is_an_image_and_volumes_are_refused(operator: str, spatial: in
         return
     with pytest.raises(UnsupportedOperator, match="volumes"):
         import_model(model)
+
+
+@pytest.mark.parametrize("operator", ["Conv", "MaxPool", "AveragePool"])
+@pytest.mark.parametrize("along", [0, 2, None])
+@pytest.mark.parametrize("auto_pad", ["NOTSET", "SAME_UPPER"])
+def test_windows_along_one_end_of_a_volume_are_of_an_image(
+    operator: str, along: int | None, auto_pad: str
+) -> None:
+    """ChannelNet's convolutions, and torch's local response normalization, over channels as depth."""
+    b = networks.NetworkBuilder()
+    kernel, strides, pads = [1, 1, 1], [1, 1, 1], [0] * 6
+    if along is not None:
+        kernel[along], strides[along], pads[along], pads[3 + along] = 3, 2, 1, 2
+    attributes: dict[str, Any] = {"kernel_shape": kernel, "strides": strides}
+    if auto_pad == "NOTSET":
+        attributes["pads"] = pads
+    else:
+        attributes["auto_pad"] = auto_pad
+    weights = [b.normal(4, 2, *kernel)] if operator == "Conv" else []
+    y = b.node(operator, "x", *weights, **attributes)
+    networks.assert_evaluates_as_in_onnxruntime(b.model({"x": ["N", 2, 6, 4, 5]}, y))
+
+
+@pytest.mark.parametrize("operator", ["GlobalAveragePool", "GlobalMaxPool"])
+@pytest.mark.parametrize("size", [(5,), (3, 4, 5)])
+def test_global_pools_of_any_axes_agree(operator: str, size: tuple[int, ...]) -> None:
+    b = networks.NetworkBuilder()
+    model = b.model({"x": ["N", 3, *size]}, b.node(operator, "x"))
+    networks.assert_evaluates_as_in_onnxruntime(model)
 
 
 def test_weights_that_are_computed_are_refused() -> None:
