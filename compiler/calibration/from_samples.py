@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.compiler.calibration.final import final_values
+from intlower.compiler.calibration.masks import masked_scores, raised
 from intlower.compiler.calibration.methods.form import GridForm
 from intlower.compiler.calibration.methods.percentile import without_tails
 from intlower.compiler.calibration.methods.select import Method, Summary, limits, nothing_seen
@@ -40,7 +41,7 @@ def ranges_from_samples(
 
     Percentiles need a second pass: a histogram between the least and the greatest number of the first. The graph's outputs
     keep min-max under every method, and so does what a final softmax reads: clipping logits costs accuracy, and gains
-    nothing. (The vendors' tools clip them too.)
+    nothing. (The vendors' tools clip them too.) Of scores that a constant masks, what no share of a softmax shows is left out.
 
     Args:
         graph: any.
@@ -55,12 +56,15 @@ def ranges_from_samples(
         DataError: the samples do not fit the graph's inputs.
     """
     _check_counts(graph, samples)
-    final = final_values(graph)
+    masked = masked_scores(graph)
+    final = final_values(graph) | set(masked)
     chosen = {name: Method.MIN_MAX if name in final else method for name in graph.values}
     form = form or GridForm()
     seen: dict[str, Summary] = {}
     for values in _batches(graph, samples, progress):
         for name, array in values.items():
+            if name in masked:
+                array = raised(array, masked[name], form.bits)
             if not np.isfinite(array).all():
                 raise CalibrationError(
                     f"the value {name!r} is not finite for some sample",

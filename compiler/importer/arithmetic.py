@@ -24,8 +24,12 @@ from intlower.compiler.operators import (
 
 
 def convert_add(node: OnnxNode, scope: Scope) -> None:
-    """Convert Add; a constant comes second."""
-    scope.emit(node.name, Add(), _constant_last(node, scope), node.outputs[0])
+    """Convert Add; a constant comes second, and may mask with -infinity."""
+    a, b = node.input(0), node.input(1)
+    if not scope.is_value(a):
+        a, b = b, a
+    operands = (a, b if scope.is_value(b) else scope.addend(b))
+    scope.emit(node.name, Add(), operands, node.outputs[0])
 
 
 def convert_mul(node: OnnxNode, scope: Scope) -> None:
