@@ -37,6 +37,10 @@ class ModelError(IntlowerError):
     """The model cannot be read as a graph."""
 
 
+# How many values a hint names at which a network could end.
+_MOST_ENDS = 12
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnsupportedNode:
     """One node that cannot be imported, and why."""
@@ -51,10 +55,12 @@ class UnsupportedOperator(ModelError):
 
     Args:
         nodes: every offending node.
+        ends: values at which the network could end instead, in the model's order.
     """
 
-    def __init__(self, nodes: Sequence[UnsupportedNode]) -> None:
+    def __init__(self, nodes: Sequence[UnsupportedNode], ends: Sequence[str] = ()) -> None:
         self.nodes = tuple(nodes)
+        self.ends = tuple(ends)
         listed = "; ".join(
             f"{node.operator} at {node.name!r}" + (f" ({node.reason})" if node.reason else "")
             for node in self.nodes
@@ -62,7 +68,12 @@ class UnsupportedOperator(ModelError):
         plural = "s are" if len(self.nodes) > 1 else " is"
         super().__init__(
             f"{len(self.nodes)} node{plural} not supported: {listed}",
-            "rewrite these nodes in operators that are supported, or cut the graph before them",
+            "rewrite these nodes in operators that are supported"
+            + (
+                f", or end the network before them, and do the rest on the host: --outputs {','.join(self.ends)}"
+                if 0 < len(self.ends) <= _MOST_ENDS
+                else ", or end the network before them (--outputs NAME,...)"
+            ),
         )
 
 

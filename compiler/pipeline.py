@@ -18,7 +18,7 @@ from intlower.compiler.calibration.methods.select import Method
 from intlower.compiler.discovery import load_target
 from intlower.compiler.errors import CalibrationError, CalibrationWarning, DataError, ModelError
 from intlower.compiler.graph import Graph
-from intlower.compiler.importer import import_model, read_model
+from intlower.compiler.importer import end_at, import_model, read_model
 from intlower.compiler.operators import Shape
 from intlower.compiler.passes.base import run_passes
 from intlower.compiler.passes.imagine_moments import ImagineMoments
@@ -44,6 +44,7 @@ def compile_model(
     method: Method | None = None,
     input_ranges: Mapping[str, tuple[float, float]] | None = None,
     shapes: Mapping[str, Shape] | None = None,
+    outputs: Sequence[str] = (),
     recipe: str = "default",
     added: Sequence[str] = (),
     removed: Sequence[str] = (),
@@ -63,6 +64,7 @@ def compile_model(
             vendor does it; from moments as mean and spread tell.
         input_ranges: (least, greatest) of graph inputs, where known.
         shapes: of graph inputs, where the file leaves them open.
+        outputs: names of values at which the network ends, instead of at its outputs.
         recipe: name of one of the target's recipes.
         added: names of steps that the recipe gets as well.
         removed: names of steps that the recipe goes without.
@@ -100,7 +102,7 @@ def compile_model(
             f"give a few representative inputs with --samples, or leave out {prepared.sample_step!r}",
         )
     say("read the model")
-    held, digest = _imported(path, shapes)
+    held, digest = _imported(path, shapes, outputs)
     asked = 0 if prepared.synthesize else synthesize or 0
     # Taken out of the list: while the passes run, nothing else holds the weights that they replace.
     graph, imagined, seen = _prepared_graph(
@@ -180,9 +182,13 @@ def _by_source(ranges: Ranges) -> dict[str, tuple[str, ...]]:
     return {source: tuple(served) for source, served in names.items()}
 
 
-def _imported(path: Path, shapes: Mapping[str, Shape] | None) -> tuple[list[Graph], str]:
+def _imported(
+    path: Path, shapes: Mapping[str, Shape] | None, outputs: Sequence[str]
+) -> tuple[list[Graph], str]:
     """Return a model's graph, alone in a list, and the digest of its file; the model's own memory is free again."""
     model, digest = read_model(path)
+    if outputs:
+        end_at(model, outputs)
     graph = import_model(model, shapes=shapes)
     for value in graph.inputs:
         if not value.shape:

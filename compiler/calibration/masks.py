@@ -81,4 +81,5 @@ def raised(scores: NDArray[Any], axis: int, bits: int) -> NDArray[Any]:
     [[1.0, -5.93]]
     """
     reach = math.log(scores.shape[axis] * 2.0 ** (bits + 1))
-    return np.maximum(scores, scores.max(axis=axis, keepdims=True) - reach)
+    limited: NDArray[Any] = np.maximum(scores, scores.max(axis=axis, keepdims=True) - reach)
+    return limited

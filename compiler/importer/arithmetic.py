@@ -88,6 +88,8 @@ def convert_pow(node: OnnxNode, scope: Scope) -> None:
     x = node.input(0)
     if not scope.is_value(x):
         raise NotSupported("its base is not computed")
+    if scope.is_value(node.input(1)):
+        raise NotSupported("its exponents are computed: write Exp of exponent times Log")
     exponents = scope.array(node.input(1), "exponent").astype(np.float64)
     if exponents.size != 1 or exponents.ndim > len(scope.shape(x)):
         raise NotSupported("its exponents differ between elements")

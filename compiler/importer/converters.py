@@ -17,6 +17,7 @@ from intlower.compiler.importer.arithmetic import (
     convert_sum,
 )
 from intlower.compiler.importer.attributes import OnnxNode
+from intlower.compiler.importer.cumulative import convert_cumsum
 from intlower.compiler.importer.einsum import convert_einsum
 from intlower.compiler.importer.elementwise import (
     convert_clip,
@@ -91,6 +92,7 @@ CONVERTERS: Mapping[str, Converter] = MappingProxyType(
         "Concat": convert_concat,
         "Conv": convert_conv,
         "ConvTranspose": convert_conv_transpose,
+        "CumSum": convert_cumsum,
         "DepthToSpace": convert_depth_to_space,
         "Div": convert_div,
         "Dropout": convert_dropout,

@@ -159,8 +159,9 @@ class Scope:
         return converted
 
     def addend(self, name: str) -> str:
-        """Return the name of a float constant to add, which is now part of the graph; -infinity, as masks have it, is the
-        least float32 there.
+        """Return the name of a float constant to add, which is now part of the graph.
+
+        Where it has -infinity, as masks do, another constant has the least float32.
         """
         array = self.array(name, "operand")
         with np.errstate(over="ignore"):

@@ -109,6 +109,8 @@ def convert_where(node: OnnxNode, scope: Scope) -> None:
     Only the signs of zeros differ, and where the part that is not chosen is infinite. Where it puts numbers of -1e8 or less,
     as masks do, it adds them: a computed number beside them is less than a rounding.
     """
+    if scope.is_value(node.input(0)):
+        raise NotSupported("its condition is computed; multiply by a mask, or add one, instead")
     condition = scope.array(node.input(0), "condition")
     if condition.dtype != np.bool_:
         raise InvalidGraph(
