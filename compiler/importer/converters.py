@@ -34,6 +34,7 @@ from intlower.compiler.importer.normalization import (
     convert_group_normalization,
     convert_instance_normalization,
     convert_layer_normalization,
+    convert_lp_normalization,
     convert_lrn,
     convert_rms_normalization,
 )
@@ -109,6 +110,7 @@ CONVERTERS: Mapping[str, Converter] = MappingProxyType(
         "InstanceNormalization": convert_instance_normalization,
         "LRN": convert_lrn,
         "LayerNormalization": convert_layer_normalization,
+        "LpNormalization": convert_lp_normalization,
         "LogSoftmax": convert_log_softmax,
         "MatMul": convert_matmul,
         "Max": convert_max,
