@@ -76,6 +76,7 @@ from intlower.compiler.operators import (
     Transpose,
     known,
 )
+from intlower.compiler.passes.fuse_padded_max import NEVER_CHOSEN
 from intlower.compiler.placement import Place, check_operators, placed
 from intlower.compiler.program import IntegerProgram, Origin
 from intlower.compiler.recipe import Recipe
@@ -237,6 +238,11 @@ def _lower_pad(builder: ProgramBuilder, node: Node, operator: Pad) -> None:
     rank = len(builder.shape(node.inputs[0]))
     if operator.pads[0] or operator.pads[rank]:
         raise UnsupportedByTarget(f"{node.name}: the batch cannot be padded")
+    if operator.value <= NEVER_CHOSEN:
+        raise UnsupportedByTarget(
+            f"{node.name}: it pads with {operator.value:.3g}, and not for a maximum alone",
+            "pad with a number that the input could have",
+        )
     grid = builder.define_value(node.output)
     source = node.inputs[0]
     if builder.grid(source) != grid:  # one that reaches the number

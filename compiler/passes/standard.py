@@ -12,6 +12,7 @@ from intlower.compiler.passes.fuse_gelu import FuseGelu
 from intlower.compiler.passes.fuse_hard_sigmoid import FuseHardSigmoid
 from intlower.compiler.passes.fuse_layer_norm import FuseLayerNorm
 from intlower.compiler.passes.fuse_matmul import FuseMatmul
+from intlower.compiler.passes.fuse_padded_max import FusePaddedMax
 from intlower.compiler.passes.fuse_root_mean_square import FuseRootMeanSquare
 from intlower.compiler.passes.remove_expansions import RemoveExpansions
 from intlower.compiler.passes.remove_identities import RemoveIdentities
@@ -30,6 +31,7 @@ STANDARD_PASSES: tuple[Pass, ...] = (
     FuseGelu(),
     FuseLayerNorm(),
     FuseRootMeanSquare(),
+    FusePaddedMax(),
     RemoveUnused(),
     FuseMatmul(),
     FoldAffine(),
