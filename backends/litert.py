@@ -58,7 +58,7 @@ def _target(name: str, options: Mapping[str, str]) -> UniformTarget:
             ),
             average_pool=f"{PoolRule.MEAN_CODE.value}; only elements count",
             pool_rule=PoolRule.MEAN_CODE,
-            addition=f"31-bit fixed point with {15 if wide else 20} fraction bits, equation (13)",
+            addition=f"31-bit fixed point with {15 if wide else 20} fraction bits, equation (13); products by equation (11)",
             sum_rule=Requantize.MUL31DOUBLE,
             concatenation="each input rescaled to the output's grid (QUANTIZE), equation (11)",
             softmax=SoftmaxRule.HOST if wide else SoftmaxRule.FIXED_POINT,
@@ -95,7 +95,8 @@ def _target(name: str, options: Mapping[str, str]) -> UniformTarget:
                     f"AveragePool, {_REFERENCE}/integer_ops/pooling.h{_MEASURED}"
                 ),
                 "addition": public_fact(
-                    f"{_KERNELS}/add.cc; AddElementwise, {_REFERENCE}/integer_ops/add.h{_MEASURED}"
+                    f"{_KERNELS}/add.cc; AddElementwise, {_REFERENCE}/integer_ops/add.h; MulElementwise, "
+                    f"{_REFERENCE}/integer_ops/mul.h{_MEASURED}"
                 ),
                 "concatenation": public_fact(
                     f"{_SPECIFICATION}: CONCATENATION keeps scale and zero point; the QUANTIZE in front is what converters write"

@@ -37,6 +37,10 @@ class ModelError(IntlowerError):
     """The model cannot be read as a graph."""
 
 
+# How many values a hint names at which a network could end.
+_MOST_ENDS = 12
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnsupportedNode:
     """One node that cannot be imported, and why."""
@@ -51,17 +55,24 @@ class UnsupportedOperator(ModelError):
 
     Args:
         nodes: every offending node.
+        ends: values at which the network could end instead, in the model's order.
     """
 
-    def __init__(self, nodes: Sequence[UnsupportedNode]) -> None:
+    def __init__(self, nodes: Sequence[UnsupportedNode], ends: Sequence[str] = ()) -> None:
         self.nodes = tuple(nodes)
+        self.ends = tuple(ends)
         plural = "s are" if len(self.nodes) > 1 else " is"
         quantized = any(node.operator in _OF_QUANTIZED_MODELS for node in self.nodes)
         super().__init__(
             f"{len(self.nodes)} node{plural} not supported: {listed_nodes(self.nodes)}",
             "the model is quantized already: give the float model that it was made from"
             if quantized
-            else "rewrite these nodes in operators that are supported, or cut the graph before them",
+            else "rewrite these nodes in operators that are supported"
+            + (
+                f", or end the network before them, and do the rest on the host: --outputs {','.join(self.ends)}"
+                if 0 < len(self.ends) <= _MOST_ENDS
+                else ", or end the network before them (--outputs NAME,...)"
+            ),
         )
 
 

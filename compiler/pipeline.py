@@ -12,7 +12,7 @@ from intlower.compiler.calibration.methods.select import Method
 from intlower.compiler.discovery import load_target
 from intlower.compiler.errors import ModelError
 from intlower.compiler.graph import Graph
-from intlower.compiler.importer import import_model, read_model
+from intlower.compiler.importer import end_at, import_model, read_model
 from intlower.compiler.input_source import (
     Arrays,
     PreparedGraph,
@@ -39,6 +39,7 @@ def compile_model(
     method: Method | None = None,
     input_ranges: Mapping[str, tuple[float, float]] | None = None,
     shapes: Mapping[str, Shape] | None = None,
+    outputs: Sequence[str] = (),
     recipe: str = "default",
     added: Sequence[str] = (),
     removed: Sequence[str] = (),
@@ -58,6 +59,7 @@ def compile_model(
             vendor does it; from moments as mean and spread tell.
         input_ranges: (least, greatest) of graph inputs, where known.
         shapes: of graph inputs, where the file leaves them open.
+        outputs: names of values at which the network ends, instead of at its outputs.
         recipe: name of one of the target's recipes.
         added: names of steps that the recipe gets as well.
         removed: names of steps that the recipe goes without.
@@ -83,7 +85,7 @@ def compile_model(
         seed=seed,
     )
     say("read the model")
-    held, digest = _imported(path, shapes)
+    held, digest = _imported(path, shapes, outputs)
     ready = prepare(held.pop(), prepared, source, say)
     calibration = Calibration(ranges={}, summary="none: the target needs no ranges")
     synthetic: Arrays | None = None
@@ -153,9 +155,13 @@ def _by_source(ranges: Ranges) -> dict[str, tuple[str, ...]]:
     return {source: tuple(served) for source, served in names.items()}
 
 
-def _imported(path: Path, shapes: Mapping[str, Shape] | None) -> tuple[list[Graph], str]:
+def _imported(
+    path: Path, shapes: Mapping[str, Shape] | None, outputs: Sequence[str]
+) -> tuple[list[Graph], str]:
     """Return a model's graph, alone in a list, and the digest of its file; the model's own memory is free again."""
     model, digest = read_model(path)
+    if outputs:
+        end_at(model, outputs)
     graph = import_model(model, shapes=shapes)
     for value in graph.inputs:
         if not value.shape:

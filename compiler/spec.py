@@ -205,7 +205,7 @@ class TargetSpec:
         operators: names of the float operators (classes of `operators.py`) that lower to integers.
         provenance: the source of each field above from `activations` on, by field name.
         pool_rule: what `average_pool` says, for the lowering.
-        sum_rule: of residual sums, where it is not `requantize`; `addition` says it.
+        sum_rule: of sums and products of two tensors, where it is not `requantize`; `addition` says it.
         host: names of operators, or of functions of `Elementwise`, that run on the host, by the same integers.
     """
 

@@ -26,6 +26,7 @@ def compile(
     calibration: str | None = None,
     input_ranges: Mapping[str, tuple[float, float]] | None = None,
     shapes: Mapping[str, tuple[int | None, ...]] | None = None,
+    outputs: Sequence[str] = (),
     recipe: str = "default",
     added: Sequence[str] = (),
     removed: Sequence[str] = (),
@@ -46,6 +47,8 @@ def compile(
             from samples as the target's vendor does it, from moments as mean and spread tell.
         input_ranges: (least, greatest) of graph inputs, where known; otherwise estimated from the first layer.
         shapes: of graph inputs, where the file leaves more open than the batch; None for a free batch.
+        outputs: names of values at which the network ends, instead of at its outputs: what follows, as the non-maximum
+            suppression of a detector, is left to the host.
         recipe: "default"; "none" for the bare minimum: clean-up, batch-norm folding, fusion; "data-free-strict", which
             refuses samples and ranges from noise; or "synthetic", the default with inputs made from those statistics.
         added: names of steps that the recipe gets as well; a wrong name lists those that there are.
@@ -72,6 +75,7 @@ def compile(
         method=None if calibration is None else Method(calibration),
         input_ranges=input_ranges,
         shapes=shapes,
+        outputs=outputs,
         recipe=recipe,
         added=added,
         removed=removed,

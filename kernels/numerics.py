@@ -104,14 +104,14 @@ def excess_bits(magnitude: Integer, precision: int) -> Integer:
         e = max(0, bit_length(magnitude) - precision)
 
     Args:
-        magnitude: in [0, 2**(precision + 31)).
+        magnitude: in [0, 2**(precision + 32)).
         precision: significant bits, at least 1.
 
-    >>> [excess_bits(m, 24) for m in (0, 2**24 - 1, 2**24, 2**55 - 1)]
-    [0, 0, 1, 31]
+    >>> [excess_bits(m, 24) for m in (0, 2**24 - 1, 2**24, 2**56 - 1)]
+    [0, 0, 1, 32]
     """
     excess = magnitude * 0
-    for step in (16, 8, 4, 2, 1):
+    for step in (16, 8, 4, 2, 1, 1):
         longer = (magnitude >> (excess + (step + precision - 1))) > 0
         excess = excess + step * longer
     return excess
@@ -125,7 +125,7 @@ def round_to_float32(x: Integer) -> Integer:
     That is the conversion of an integer to IEEE single precision, as an integer again.
 
     Args:
-        x: in (-2**55, 2**55).
+        x: in (-2**56, 2**56).
 
     >>> [round_to_float32(x) for x in (2**24 + 1, 2**24 + 3, -(2**24) - 3)]
     [16777216, 16777220, -16777220]

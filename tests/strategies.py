@@ -45,12 +45,7 @@ UNIFORM_OPERATORS = (
 )
 
 # Those that Q/DQ models and the float network of an export have a form for.
-DEPLOYED_OPERATORS = tuple(
-    name
-    for name in UNIFORM_OPERATORS
-    if name not in (*EXTENDED_OPERATORS, *GENERAL_OPERATORS)
-    and not name.startswith("asymmetric_")
-)
+DEPLOYED_OPERATORS = tuple(name for name in UNIFORM_OPERATORS if name != "lrn")
 
 # All but half precision and minifloats, which `half_programs.py` and `minifloat_programs.py` make programs of.
 INTEGER_OPERATORS = sorted(

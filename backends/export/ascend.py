@@ -118,6 +118,13 @@ def _record(program: IntegerProgram, layer: RealLayer) -> Record:
         ExportError: AMCT has no such grid.
     """
     assert layer.product is not None  # the caller chose it
+    if layer.product.weight_grid is None and "kernel_shape" not in layer.attributes:
+        refuse(
+            NAME,
+            layer.name,
+            "runs on the host beside half precision, and AMCT's record is of quantized layers",
+            "the format 'json' holds the program",
+        )
     source = grid_of(program, layer.product.inputs[0])
     if layer.product.weight_grid is None:  # a mean: the sum times 1 / area
         area = np.prod(np.array(layer.attributes["kernel_shape"]))

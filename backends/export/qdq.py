@@ -18,9 +18,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
+from intlower.backends.export.qdq_extended import write_extended
 from intlower.backends.export.qdq_graph import QdqGraph, to_unsigned
 from intlower.compiler.errors import ExportError
-from intlower.compiler.grids import uniform
+from intlower.compiler.grids import ChannelGrid, uniform
 from intlower.compiler.program import Instruction, IntegerProgram, Tensor
 from intlower.kernels.signature import ElementType
 
@@ -129,7 +130,7 @@ def write_instruction(
     name = instruction.name
     result = writer.fresh(f"{output.name}/computed")
     match instruction.kernel.operator:
-        case "conv2d" | "saturating_conv2d":
+        case "conv2d" | "saturating_conv2d" | "asymmetric_conv2d":
             weights = instruction.constants["weights"].array
             inputs += _write_weights(writer, program, instruction)
             writer.add(
@@ -143,7 +144,7 @@ def write_instruction(
                 dilations=attributes["dilations"],
                 group=attributes["groups"],
             )
-        case "gemm" | "saturating_gemm":
+        case "gemm" | "saturating_gemm" | "asymmetric_gemm":
             inputs += _write_weights(writer, program, instruction)
             writer.add("Gemm", inputs, result, name=name, transB=1)
         case "add":
@@ -177,13 +178,14 @@ def write_instruction(
             writer.add("Reshape", [*inputs, shape], result, name=name)
         case "softmax" | "softmax_fixed":
             writer.add("Softmax", inputs, result, name=name, axis=attributes["axis"])
-        case "requantize":
+        case "requantize" | "convert":
             result = inputs[0]  # the output's quantizer is all of it
-        case unknown:
-            raise ExportError(
-                f"{name!r} is a {unknown}, which has no float form here yet",
-                "the format 'json' holds every program",
-            )
+        case other:
+            if not write_extended(writer, program, instruction, inputs, result):
+                raise ExportError(
+                    f"{name!r} is a {other}, which has no float form here yet",
+                    "the formats 'c' and 'json' hold it",
+                )
     _write_output(writer, instruction, output, result)
 
 
@@ -264,12 +266,17 @@ def _write_weights(
     The bias is in units of input scale times weight scale, as QLinearConv takes it.
     """
     assert instruction.weight_grid is not None  # the schema of weighted kernels proves it
-    grid = uniform(instruction.weight_grid, instruction.name)
+    grid = instruction.weight_grid
+    if not isinstance(grid, ChannelGrid):
+        grid = uniform(grid, instruction.name)
     source = uniform(program.tensors[instruction.inputs[0]].grid, instruction.inputs[0])
     outputs = len(instruction.constants["bias"].array)
-    zero_point = np.array(grid.zero_point, grid.dtype)
-    if grid.axis is not None:
-        zero_point = np.full(outputs, zero_point)
+    if isinstance(grid, ChannelGrid):
+        zero_point = grid.offsets.astype(grid.dtype)
+    else:
+        zero_point = np.array(grid.zero_point, grid.dtype)
+        if grid.axis is not None:
+            zero_point = np.full(outputs, zero_point)
     bias_scale = source.scale.array * grid.scale.array
     return [
         writer.dequantized_constant(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from intlower.backends.export.format import Files, Format, model_bytes, shape_of
 from intlower.backends.export.qdq import to_qdq
+from intlower.compiler.grids import ChannelGrid, UniformGrid
 from intlower.compiler.program import IntegerProgram
 
 
@@ -25,7 +26,8 @@ def _commands(program: IntegerProgram) -> tuple[str, ...]:
 FORMAT = Format(
     name="qdq",
     meaning="ONNX with QuantizeLinear and DequantizeLinear: onnxruntime, OpenVINO, QNN and others",
-    expresses="every program with uniform grids",
+    expresses="programs with uniform grids, all but local response normalizations",
+    grids=(UniformGrid, ChannelGrid),
     write=_write,
     files={
         "model.qdq.onnx": "float32 in and out, opset 17 (21 with 16-bit codes)",

@@ -27,6 +27,10 @@ from intlower.kernels.signature import OPERATORS, ElementType, KernelKey, Requan
 _RESCALING = ("average_pool", "requantize", "resample")
 
 
+# Element by element, of two tensors: a target may have one rule for these.
+_OF_TWO = ("add", "multiply")
+
+
 @dataclass(slots=True, kw_only=True)
 class ProgramBuilder:
     """Tensors and instructions in the making; lives only inside one call of `lower_uniform`.
@@ -119,6 +123,8 @@ class ProgramBuilder:
             "requantize": bits.rescale,
             "resample": bits.rescale,
         }
+        if rule is not self.spec.requantize:  # the width is that of another rule's multipliers
+            widths["multiply"] = bits.rescale
         return integer_scale(
             rule,
             factor_of(rule, numerator, denominator),
@@ -145,7 +151,7 @@ class ProgramBuilder:
 
     def rule(self, operator: str) -> Requantize:
         """Return how the target requantizes after an integer operator."""
-        if operator == "add" and self.spec.sum_rule is not None:
+        if operator in _OF_TWO and self.spec.sum_rule is not None:
             return self.spec.sum_rule
         return self.spec.rescale if operator in _RESCALING else self.spec.requantize
 

@@ -23,6 +23,7 @@ from intlower.compiler.operators import (
     Interpolation,
     MaxPool,
     Pad,
+    PadMode,
     Reduce,
     Reduction,
     Reshape,
@@ -64,7 +65,8 @@ Encodings = Mapping[str, UniformGrid]
 def encode(graph: Graph, ranges: Ranges, spec: TargetSpec) -> Encodings:
     """Return the grid of every value.
 
-    1. A movement operator's output shares its input's grid, so that codes are copied.
+    1. A movement operator's output shares its input's grid, so that codes are copied; but a Pad with a number that this
+       grid does not reach has one of its own, which does.
        So does a mean, where the target's is a mean of codes.
     2. A softmax in integers has the output grid of probabilities, [0, 1] exactly, or TFLite's.
     3. A bounded function, as Sigmoid, has the grid over its bounds.
@@ -115,6 +117,13 @@ def _node_grid(
     spec: TargetSpec,
     inside: bool,
 ) -> UniformGrid:
+    if isinstance(node.operator, Pad) and pads_beyond(
+        node.operator, grids[node.inputs[0]]
+    ):  # 1
+        if node.output not in ranges:
+            return _from_range(node.output, ranges, spec)
+        found, value = ranges[node.output], node.operator.value
+        return spec.activations.grid(min(found.minimum, value), max(found.maximum, value))
     if keeps_grid(node.operator) or _is_mean_code(node.operator, spec):  # 1
         return grids[node.inputs[0]]
     if isinstance(node.operator, Softmax):  # 2
@@ -126,6 +135,13 @@ def _node_grid(
     if isinstance(node.operator, Elementwise) and node.operator.function in BOUNDED:  # 3
         return spec.activations.grid(*BOUNDED[node.operator.function])
     return _from_range(node.output, ranges, spec)  # 4
+
+
+def pads_beyond(operator: Pad, grid: UniformGrid) -> bool:
+    """Return whether a padding's number is further than a step from every level of a grid."""
+    low, high = grid.real_limits
+    constant = operator.mode is PadMode.CONSTANT
+    return constant and not low - grid.step <= operator.value <= high + grid.step
 
 
 def keeps_grid(operator: AnyOperator) -> bool:

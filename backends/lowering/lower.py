@@ -78,6 +78,7 @@ from intlower.compiler.operators import (
     Transpose,
     known,
 )
+from intlower.compiler.passes.fuse_padded_max import NEVER_CHOSEN
 from intlower.compiler.placement import Place, check_operators, placed
 from intlower.compiler.program import IntegerProgram, Origin
 from intlower.compiler.recipe import Recipe
@@ -241,18 +242,23 @@ def _lower_pad(builder: ProgramBuilder, node: Node, operator: Pad) -> None:
     rank = len(builder.shape(node.inputs[0]))
     if operator.pads[0] or operator.pads[rank]:
         raise UnsupportedByTarget(f"{node.name}: the batch cannot be padded")
-    grid = builder.define_value(node.output)
-    code = int(grid.quantize(operator.value))
-    if abs(float(grid.dequantize(code)) - operator.value) > float(grid.scale.array):
-        low, high = grid.real_limits
+    if operator.value <= NEVER_CHOSEN:
         raise UnsupportedByTarget(
-            f"{node.name}: it pads with {operator.value}, outside its input's range [{low:.6g}, {high:.6g}]",
-            "pad with a value that the input can have",
+            f"{node.name}: it pads with {operator.value:.3g}, and not for a maximum alone",
+            "pad with a number that the input could have",
         )
+    grid = builder.define_value(node.output)
+    source = node.inputs[0]
+    if builder.grid(source) != grid:  # one that reaches the number
+        widened = f"{node.output}.widened"
+        builder.define(widened, builder.shape(source), grid)
+        requantize(builder, f"{node.name}.widened", source, widened, None)
+        source = widened
+    code = int(grid.quantize(operator.value))
     builder.emit(
         "pad",
         name=node.name,
-        inputs=(node.inputs[0],),
+        inputs=(source,),
         output=node.output,
         attributes={"pads": operator.pads, "value": code},
     )

@@ -10,7 +10,7 @@ from intlower.backends.lowering.rearrangement import expanded
 from intlower.compiler.errors import UnsupportedByTarget
 from intlower.compiler.graph import Node
 from intlower.compiler.grids import UniformGrid
-from intlower.compiler.operators import Shape, operator_name
+from intlower.compiler.operators import Add, Shape, operator_name
 from intlower.compiler.program import Attribute
 
 
@@ -42,7 +42,12 @@ def lower_operands(
                     "reshape one to the rank of the other",
                 )
         else:
-            grid = constant_grid(builder, name, builder.grid(computed[0]))
+            array = builder.graph.constants[name].array
+            if isinstance(node.operator, Add):
+                array = within_reach(
+                    array, builder.grid(computed[0]), builder.encodings[node.output]
+                )
+            grid = constant_grid(builder, array, builder.grid(computed[0]))
             name = emit_constant(builder, node, position, computed[0], grid, shape)
         names.append(
             expanded(builder, node, name, shape, f"operand{position}") if expand else name
@@ -50,9 +55,30 @@ def lower_operands(
     return tuple(names)
 
 
-def constant_grid(builder: ProgramBuilder, name: str, beside: UniformGrid) -> UniformGrid:
+def within_reach(
+    addend: NDArray[np.float32], source: UniformGrid, target: UniformGrid
+) -> NDArray[np.float32]:
+    """Return an addend without what changes no sum: numbers that take every input beyond an end of the output's grid.
+
+    A mask's -1e9 becomes what saturates just as well, and its grid keeps steps for the other numbers.
+
+    Args:
+        addend: a constant, to be added to a tensor.
+        source: the tensor's grid.
+        target: that of the sum.
+    """
+    low, high = source.real_limits
+    least, greatest = target.real_limits
+    # What the addend's own grid may round away: more than a step of 8 bits.
+    slack = (high - low + greatest - least) / 64
+    clipped: NDArray[np.float32] = np.clip(addend, least - high - slack, greatest - low + slack)
+    return clipped
+
+
+def constant_grid(
+    builder: ProgramBuilder, array: NDArray[np.float32], beside: UniformGrid
+) -> UniformGrid:
     """Return the grid over a constant's range, with codes of the type that another tensor has."""
-    array = builder.graph.constants[name].array
     grid = builder.spec.activations.grid(float(array.min()), float(array.max()))
     if grid.element is beside.element:
         return grid

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from intlower.compiler.calibration.clipping import clipped_signal_db, warn_of_clipping
 from intlower.compiler.calibration.final import final_values
+from intlower.compiler.calibration.masks import masked_scores, raised
 from intlower.compiler.calibration.methods.form import GridForm
 from intlower.compiler.calibration.methods.magnitudes import Magnitudes
 from intlower.compiler.calibration.methods.percentile import without_tails
@@ -42,7 +43,8 @@ def ranges_from_samples(
 
     Percentiles need a second pass: a histogram between the least and the greatest number of the first. The graph's outputs
     keep min-max under every method, and so does what a final softmax reads: clipping logits costs accuracy, and gains
-    nothing. (The vendors' tools clip them too.) A CalibrationWarning names what is clipped to little of its signal.
+    nothing. (The vendors' tools clip them too.) Of scores that a constant masks, what no share of a softmax shows is left out.
+    A CalibrationWarning names what is clipped to little of its signal.
 
     Args:
         graph: any.
@@ -57,12 +59,15 @@ def ranges_from_samples(
         DataError: the samples do not fit the graph's inputs.
     """
     _check_counts(graph, samples)
-    final = final_values(graph)
+    masked = masked_scores(graph)
+    final = final_values(graph) | set(masked)
     chosen = {name: Method.MIN_MAX if name in final else method for name in graph.values}
     form = form or GridForm()
     seen: dict[str, Summary] = {}
     for values in _batches(graph, samples, progress):
         for name, array in values.items():
+            if name in masked:
+                array = raised(array, masked[name], form.bits)
             if not np.isfinite(array).all():
                 raise CalibrationError(
                     f"the value {name!r} is not finite for some sample",

@@ -24,8 +24,12 @@ from intlower.compiler.operators import (
 
 
 def convert_add(node: OnnxNode, scope: Scope) -> None:
-    """Convert Add; a constant comes second."""
-    scope.emit(node.name, Add(), _constant_last(node, scope), node.outputs[0])
+    """Convert Add; a constant comes second, and may mask with -infinity."""
+    a, b = node.input(0), node.input(1)
+    if not scope.is_value(a):
+        a, b = b, a
+    operands = (a, b if scope.is_value(b) else scope.addend(b))
+    scope.emit(node.name, Add(), operands, node.outputs[0])
 
 
 def convert_mul(node: OnnxNode, scope: Scope) -> None:
@@ -85,6 +89,8 @@ def convert_pow(node: OnnxNode, scope: Scope) -> None:
     x = node.input(0)
     if not scope.is_value(x):
         raise NotSupported("its base is not computed")
+    if scope.is_value(node.input(1)):
+        raise NotSupported("its exponents are computed: write Exp of exponent times Log")
     exponents = scope.array(node.input(1), "exponent").astype(np.float64)
     if exponents.size != 1 or exponents.ndim > len(scope.shape(x)):
         raise NotSupported("its exponents differ between elements")

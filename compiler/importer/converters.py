@@ -17,6 +17,7 @@ from intlower.compiler.importer.arithmetic import (
     convert_sum,
 )
 from intlower.compiler.importer.attributes import OnnxNode
+from intlower.compiler.importer.cumulative import convert_cumsum
 from intlower.compiler.importer.einsum import convert_einsum
 from intlower.compiler.importer.elementwise import (
     convert_clip,
@@ -33,6 +34,7 @@ from intlower.compiler.importer.normalization import (
     convert_group_normalization,
     convert_instance_normalization,
     convert_layer_normalization,
+    convert_lp_normalization,
     convert_lrn,
     convert_rms_normalization,
 )
@@ -96,6 +98,7 @@ CONVERTERS: Mapping[str, Converter] = MappingProxyType(
         "Concat": convert_concat,
         "Conv": convert_conv,
         "ConvTranspose": convert_conv_transpose,
+        "CumSum": convert_cumsum,
         "DepthToSpace": convert_depth_to_space,
         "Div": convert_div,
         "Dropout": convert_dropout,
@@ -113,6 +116,7 @@ CONVERTERS: Mapping[str, Converter] = MappingProxyType(
         "InstanceNormalization": convert_instance_normalization,
         "LRN": convert_lrn,
         "LayerNormalization": convert_layer_normalization,
+        "LpNormalization": convert_lp_normalization,
         "LogSoftmax": convert_log_softmax,
         "MatMul": convert_matmul,
         "Max": convert_max,

@@ -18,10 +18,12 @@ from intlower.compiler.importer.attributes import NotSupported, OnnxNode
 from intlower.compiler.importer.branches import branch_nodes
 from intlower.compiler.importer.converters import CONVERTERS
 from intlower.compiler.importer.displaced import MOVED, convert_displaced
+from intlower.compiler.importer.ends import places_to_end
 from intlower.compiler.importer.folding import fold, foldable, tensor_array
 from intlower.compiler.importer.functions import without_functions
 from intlower.compiler.importer.model_file import LARGEST_MODEL_BYTES, external_tensors
 from intlower.compiler.importer.nodes import ONNX_DOMAINS, live_nodes
+from intlower.compiler.importer.reasons import REASONS
 from intlower.compiler.importer.scope import Scope
 from intlower.compiler.importer.signature import graph_inputs, inferred_shapes
 from intlower.compiler.operators import Shape
@@ -129,6 +131,9 @@ def _without_data(model: onnx.ModelProto) -> onnx.ModelProto:
             getattr(light.graph, field.name).MergeFrom(value)
         else:
             setattr(light.graph, field.name, value)
+    for info in light.graph.output:  # shapes are found anew; `end_at` may know none
+        if info.type.HasField("tensor_type"):
+            info.type.tensor_type.shape.SetInParent()
     return light
 
 
@@ -151,6 +156,7 @@ def _convert_nodes(
     unsupported: list[UnsupportedNode] = []
     invalid: list[InvalidGraph] = []
     inferred: dict[str, Shape] | None = None
+    computed: dict[str, Shape] = {}
     waiting = deque(nodes)
     while waiting:
         node = waiting.popleft()
@@ -160,6 +166,9 @@ def _convert_nodes(
                     waiting.extendleft(reversed(branch_nodes(node, scope)))
                 else:
                     _convert(node, scope)
+                    computed |= {
+                        name: scope.shape(name) for name in node.outputs if scope.is_value(name)
+                    }
                 continue
         except NotSupported as failure:
             unsupported.append(
@@ -175,7 +184,14 @@ def _convert_nodes(
             if output in inferred:
                 scope.define_value(output, inferred[output])
     if unsupported:
-        raise UnsupportedOperator(unsupported)
+        ends = places_to_end(
+            {node.name: node.inputs for node in nodes},
+            {node.name: node.outputs for node in nodes},
+            computed,
+            [node.name for node in unsupported],
+            [info.name for info in model.graph.output],
+        )
+        raise UnsupportedOperator(unsupported, ends)
     if invalid:
         raise invalid[0]
 
@@ -195,7 +211,7 @@ def _readable(node: OnnxNode, scope: Scope) -> bool:
         if n
     )
     if not known and node.operator not in (*CONVERTERS, "Shape"):
-        raise NotSupported("")
+        raise NotSupported(REASONS.get(node.operator, ""))
     return known
 
 
@@ -209,4 +225,4 @@ def _convert(node: OnnxNode, scope: Scope) -> None:
     elif node.operator in CONVERTERS:
         CONVERTERS[node.operator](node, scope)
     else:
-        raise NotSupported("")
+        raise NotSupported(REASONS.get(node.operator, ""))

@@ -10,6 +10,8 @@ from intlower.compiler.importer.scope import Scope
 from intlower.compiler.operators import (
     LRN,
     Add,
+    Clip,
+    Div,
     Elementwise,
     Function,
     InstanceNormalization,
@@ -20,6 +22,9 @@ from intlower.compiler.operators import (
     known,
     normalize_axis,
 )
+
+# As PyTorch's functional.normalize has it.
+_LEAST_NORM = 1e-12
 
 
 def convert_instance_normalization(node: OnnxNode, scope: Scope) -> None:
@@ -118,6 +123,29 @@ def convert_rms_normalization(node: OnnxNode, scope: Scope) -> None:
     normal = scope.emit_intermediate(f"{node.name}_normal", Mul(), (x, inverse))
     scale = scope.constant(node.input(1), "scale")
     scope.emit(node.name, Mul(), (normal, scale), node.outputs[0])
+
+
+def convert_lp_normalization(node: OnnxNode, scope: Scope) -> None:
+    """Convert LpNormalization, p of 1 or 2, to x over the sum of magnitudes, or over the root of the sum of squares."""
+    x, p = node.input(0), node.integer("p", 2)
+    shape = scope.shape(x)
+    axis = normalize_axis(node.integer("axis", -1), len(shape))
+    if p not in (1, 2):
+        raise NotSupported(f"its p is {p}")
+    if shape[axis] is None:
+        raise NotSupported("it normalizes over the free batch")
+    before = Elementwise(function=Function.ABS)
+    if p == 2:
+        before = Elementwise(function=Function.POW, alpha=2.0)
+    size = scope.emit_intermediate(f"{node.name}_sizes", before, (x,))
+    reduction = Reduce(reduction=Reduction.SUM, axes=(axis,))
+    size = scope.emit_intermediate(f"{node.name}_sum", reduction, (size,))
+    if p == 2:
+        root = Elementwise(function=Function.SQRT)
+        size = scope.emit_intermediate(f"{node.name}_norm", root, (size,))
+    # Where all are 0, so is the result: no quotient of 0 and 0.
+    size = scope.emit_intermediate(f"{node.name}_positive", Clip(minimum=_LEAST_NORM), (size,))
+    scope.emit(node.name, Div(), (x, size), node.outputs[0])
 
 
 def convert_lrn(node: OnnxNode, scope: Scope) -> None:

@@ -161,6 +161,21 @@ class Scope:
             )
         return converted
 
+    def addend(self, name: str) -> str:
+        """Return the name of a float constant to add, which is now part of the graph.
+
+        Where it has -infinity, as masks do, another constant has the least float32.
+        """
+        array = self.array(name, "operand")
+        with np.errstate(over="ignore"):
+            converted = np.asarray(array, np.float32)
+        if array.dtype.kind != "f" or not (converted == -np.inf).any():
+            return self.constant(name, "operand")
+        finite = np.where(converted == -np.inf, np.finfo(np.float32).min, converted)
+        if not np.isfinite(finite).all():
+            return self.constant(name, "operand")  # it says what is wrong
+        return self.add_constant(f"{name}_mask", finite)
+
     def constant(self, name: str, role: str) -> str:
         """Return the name of a float constant, which is now part of the graph."""
         if name not in self.constants:

@@ -25,6 +25,9 @@ from intlower.compiler.operators import (
 _SIZES_INPUT = 13
 _NUMBER = 18
 
+# From here on a number in a Where is a mask: half a unit of float32 is 4.
+_MASK = -1e8
+
 # Slices that one Gather may become: more of them are one that picks elements.
 _MOST_SLICES = 64
 
@@ -145,17 +148,22 @@ def _convert_quotient(node: OnnxNode, scope: Scope) -> None:
 def convert_where(node: OnnxNode, scope: Scope) -> None:
     """Convert Where with a constant condition c: a * c + b * (1 - c), with what is constant of it multiplied already.
 
-    Only the signs of zeros differ, and where the part that is not chosen is infinite. A quotient may have its value for the
+    Only the signs of zeros differ, and where the part that is not chosen is infinite. Where it puts numbers of -1e8 or less,
+    as masks do, it adds them: a computed number beside them is less than a rounding. A quotient may have its value for the
     divisor 0 chosen.
     """
     if node.input(0) in scope.zero_tests:
         _convert_quotient(node, scope)
         return
+    if scope.is_value(node.input(0)):
+        raise NotSupported("its condition is computed; multiply by a mask, or add one, instead")
     condition = scope.array(node.input(0), "condition")
     if condition.dtype != np.bool_:
         raise InvalidGraph(
             f"{node.name}: a condition of {condition.dtype}, not of truth values"
         )
+    if _emit_mask(node, scope, condition):
+        return
     chosen = condition.astype(np.float32)
     terms: list[str] = []
     constant: NDArray[np.float32] | None = None
@@ -172,3 +180,24 @@ def convert_where(node: OnnxNode, scope: Scope) -> None:
     if constant is not None:
         terms.append(scope.add_constant(f"{node.name}_rest", constant))
     scope.emit(node.name, Add(), (terms[0], terms[1]), node.outputs[0])
+
+
+def _emit_mask(node: OnnxNode, scope: Scope, condition: NDArray[np.bool_]) -> bool:
+    """Convert Where of a value and numbers that mask it to an Add; return whether it was one."""
+    for value, other, kept in ((1, 2, condition), (2, 1, ~condition)):
+        x, low = node.input(value), node.input(other)
+        if not scope.is_value(x) or scope.is_value(low):
+            continue
+        array = scope.array(low, "operand")
+        if array.dtype.kind != "f" or kept.all():
+            return False
+        broadcast = np.broadcast_arrays(array, kept)
+        if not (broadcast[0][~broadcast[1]] <= _MASK).all():
+            return False
+        with np.errstate(over="ignore"):
+            mask = np.where(kept, 0, array).astype(np.float32)
+        least = np.finfo(np.float32).min
+        constant = scope.add_constant(f"{node.name}_mask", np.maximum(mask, least))
+        scope.emit(node.name, Add(), (x, constant), node.outputs[0])
+        return True
+    return False

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from intlower.compiler.errors import InvalidGraph
 from intlower.compiler.importer.attributes import NotSupported, OnnxNode
 from intlower.compiler.importer.scope import Scope
@@ -98,6 +100,8 @@ def convert_pad(node: OnnxNode, scope: Scope) -> None:
         raise NotSupported(f"it pads in mode {mode!r}")
     shape = scope.shape(node.input(0))
     pads, value = _pads_and_value(node, scope, len(shape))
+    if value == -math.inf:  # for a maximum that never chooses it
+        value = float(np.finfo(np.float32).min)
     if not math.isfinite(value):
         raise NotSupported(f"it pads with {value}")
     begins, ends = pads[: len(shape)], pads[len(shape) :]

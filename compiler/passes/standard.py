@@ -13,7 +13,9 @@ from intlower.compiler.passes.fuse_hard_sigmoid import FuseHardSigmoid
 from intlower.compiler.passes.fuse_layer_norm import FuseLayerNorm
 from intlower.compiler.passes.fuse_lrn import FuseLrn
 from intlower.compiler.passes.fuse_matmul import FuseMatmul
+from intlower.compiler.passes.fuse_padded_max import FusePaddedMax
 from intlower.compiler.passes.fuse_pads import FusePads
+from intlower.compiler.passes.fuse_root_mean_square import FuseRootMeanSquare
 from intlower.compiler.passes.remove_expansions import RemoveExpansions
 from intlower.compiler.passes.remove_identities import RemoveIdentities
 from intlower.compiler.passes.remove_unused import RemoveUnused
@@ -33,6 +35,8 @@ STANDARD_PASSES: tuple[Pass, ...] = (
     FuseGelu(),
     FuseLayerNorm(),
     FuseLrn(),
+    FuseRootMeanSquare(),
+    FusePaddedMax(),
     RemoveUnused(),
     FuseMatmul(),
     FoldAffine(),

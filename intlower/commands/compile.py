@@ -16,6 +16,7 @@ from intlower.commands.options import (
     calibration_help,
     examples,
     input_options,
+    names_of_values,
     output_options,
     refuse_output,
 )
@@ -75,6 +76,14 @@ from intlower.terminal import (
 )
 @input_options
 @click.option(
+    "--outputs",
+    metavar="NAME,...",
+    callback=names_of_values,
+    default="",
+    help="End the network at these values, and leave what follows to the host: the non-maximum suppression of a detector, "
+    "an ArgMax. A name that the model does not compute lists close ones.",
+)
+@click.option(
     "--recipe",
     default="default",
     show_default=True,
@@ -114,6 +123,7 @@ def compile_model(
     calibration: str | None,
     input_ranges: dict[str, tuple[float, float]],
     shapes: dict[str, tuple[int | None, ...]],
+    outputs: tuple[str, ...],
     recipe: str,
     added: tuple[str, ...],
     removed: tuple[str, ...],
@@ -157,6 +167,7 @@ def compile_model(
             calibration=calibration,
             input_ranges=input_ranges,
             shapes=shapes,
+            outputs=outputs,
             seed=seed,
             recipe=recipe,
             added=added,

@@ -69,6 +69,13 @@ def comma_list(choices: Sequence[str]) -> Callback:
     return read
 
 
+def names_of_values(
+    context: click.Context, option: click.Parameter, text: str
+) -> tuple[str, ...]:
+    """Return names separated by commas; a text of none gives none."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def named_ranges(
     context: click.Context, option: click.Parameter, texts: Sequence[str]
 ) -> dict[str, tuple[float, float]]:

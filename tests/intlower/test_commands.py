@@ -4,7 +4,9 @@ import errno
 from pathlib import Path
 from typing import Any
 
+import networks
 import numpy as np
+import onnx
 import pytest
 
 import intlower
@@ -67,6 +69,20 @@ def test_compile_takes_ranges_from_samples_and_from_options(
     options = ("--input-range", "image=-1:7", "--recipe", "none", "--seed", "3")
     run = cli("compile", cli.model, "--target", "snpe", *options, "--json")
     assert run.document["inputs"]["image"]["maximum"] == pytest.approx(7, abs=0.1)
+
+
+def test_compile_ends_at_named_outputs(cli: Any, tmp_path: Path) -> None:
+    """A detector whose choice of boxes is for the host: the refusal says where to end, and there it ends."""
+    b = networks.NetworkBuilder()
+    scores = b.node("Reshape", b.conv("input", 3, 4, 3), b.integers(0, 4, -1))
+    best = b.node("ArgMax", scores, axis=2)
+    onnx.save(b.model({"input": ["N", 3, 8, 8]}, best), tmp_path / "model.onnx")
+    refused = cli("compile", "model.onnx", "--target", "snpe")
+    assert refused.code != 0
+    assert f"--outputs {scores}" in refused.err
+    made = cli("compile", "model.onnx", "--target", "snpe", "--outputs", scores)
+    assert made.code == 0
+    assert intlower.open("model.snpe.onnx").outputs == (scores,)
 
 
 def test_compile_says_how_a_program_was_made(cli: Any) -> None:

@@ -11,7 +11,7 @@ from intlower.backends.export.c.writer import ModelWriter
 from intlower.compiler.planning.columns import number, numbers
 from intlower.compiler.program import Instruction
 
-_RESCALING = Piece(
+RESCALING = Piece(
     name="il_rescaling",
     text="""\
 typedef struct {
@@ -97,9 +97,9 @@ def emit_requantize(writer: ModelWriter, instruction: Instruction) -> None:
         "count": count_of(writer.program.tensors[instruction.output]),
         **{key: number(value) for key, value in attributes.items()},
     }
-    rescaling = writer.structure("shape", _RESCALING, instruction, fields)
+    rescaling = writer.structure("shape", RESCALING, instruction, fields)
     writer.call(
-        Piece(name=name, text=text, needs=(_RESCALING, rule.scale, CLAMP)),
+        Piece(name=name, text=text, needs=(RESCALING, rule.scale, CLAMP)),
         [
             writer.tensor(instruction.inputs[0]),
             writer.tensor(instruction.output),

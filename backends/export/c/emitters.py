@@ -4,9 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from intlower.backends.export.c.direct import (
+    emit_asymmetric_conv2d,
+    emit_asymmetric_gemm,
+    emit_saturating_conv2d,
+    emit_saturating_gemm,
+)
 from intlower.backends.export.c.elements import no_c_form
 from intlower.backends.export.c.elementwise import emit_add, emit_requantize, emit_softmax
+from intlower.backends.export.c.extended import (
+    emit_gather,
+    emit_lookup,
+    emit_lookup_channels,
+    emit_multiply,
+    emit_resample,
+    emit_transpose,
+)
 from intlower.backends.export.c.fixed_point import emit_softmax_fixed
+from intlower.backends.export.c.general import (
+    emit_constant,
+    emit_convert,
+    emit_divide,
+    emit_lookup_interpolated,
+    emit_lrn,
+    emit_matmul,
+    emit_normalize,
+)
 from intlower.backends.export.c.logarithmic import (
     emit_linear_add,
     emit_linear_average_pool,
@@ -42,6 +65,23 @@ EMITTERS: dict[str, Callable[[ModelWriter, Instruction], None]] = {
     "softmax": emit_softmax,
     "mean_pool": emit_mean_pool,
     "softmax_fixed": emit_softmax_fixed,
+    "asymmetric_conv2d": emit_asymmetric_conv2d,
+    "asymmetric_gemm": emit_asymmetric_gemm,
+    "saturating_conv2d": emit_saturating_conv2d,
+    "saturating_gemm": emit_saturating_gemm,
+    "lookup": emit_lookup,
+    "lookup_channels": emit_lookup_channels,
+    "transpose": emit_transpose,
+    "gather": emit_gather,
+    "multiply": emit_multiply,
+    "resample": emit_resample,
+    "matmul": emit_matmul,
+    "normalize": emit_normalize,
+    "lrn": emit_lrn,
+    "divide": emit_divide,
+    "constant": emit_constant,
+    "convert": emit_convert,
+    "lookup_interpolated": emit_lookup_interpolated,
     "log_conv2d": emit_log_conv2d,
     "log_gemm": emit_log_gemm,
     "log_encode": emit_log_encode,

@@ -102,7 +102,7 @@ def emit_concat(writer: ModelWriter, instruction: Instruction) -> None:
     axis = number(instruction.attributes["axis"]) - 1
     strides = writer.strides(instruction.output)
     position = 0
-    loops = _Copies(writer, instruction)
+    loops = Copies(writer, instruction)
     for name in instruction.inputs:
         sizes = writer.sizes(name)
         loops.copy(name, 0, position * strides[axis], sizes, writer.strides(name), strides)
@@ -126,7 +126,7 @@ def emit_pad(writer: ModelWriter, instruction: Instruction) -> None:
         ],
     )
     start = sum(begin * stride for begin, stride in zip(begins, strides, strict=True))
-    copies = _Copies(writer, instruction)
+    copies = Copies(writer, instruction)
     copies.copy(source, 0, start, sizes, writer.strides(source), strides)
     copies.write()
 
@@ -146,7 +146,7 @@ def emit_slice(writer: ModelWriter, instruction: Instruction) -> None:
         begin, _, step = selection.indices(sizes[axis - 1])
         first += begin * strides[axis - 1]
         strides[axis - 1] *= step
-    copies = _Copies(writer, instruction)
+    copies = Copies(writer, instruction)
     copies.copy(source, first, 0, writer.sizes(output), tuple(strides), writer.strides(output))
     copies.write()
 
@@ -158,7 +158,7 @@ def emit_reshape(writer: ModelWriter, instruction: Instruction) -> None:
         return
     if keeps_order(writer.program, instruction):
         count = (count_of(writer.program.tensors[output]),)
-        copies = _Copies(writer, instruction)
+        copies = Copies(writer, instruction)
         copies.copy(source, 0, 0, count, (1,), (1,))
         copies.write()
         return
@@ -182,7 +182,7 @@ def _image(sizes: tuple[int, ...]) -> dict[str, int]:
     return dict(zip(("channels", "height", "width"), shape, strict=True))
 
 
-class _Copies:
+class Copies:
     """The copies of one instruction; their loops stand in one array."""
 
     def __init__(self, writer: ModelWriter, instruction: Instruction) -> None:

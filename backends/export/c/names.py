@@ -15,7 +15,8 @@ _LONGEST_PROJECT = 20
 _PROJECT_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 # What generated identifiers begin with, and the headers of C99, which a file of that name could hide.
 _TAKEN = re.compile(
-    r"(arena|bias|channels|from|il|input|loops|maximum|minimum|multiplier|output|shape|shift|table|tensor|to|weights)"
+    r"(arena|bias|channels|codes|from|il|indices|input|loops|maximum|minimum|multiplier|output|shape|shift|table"
+    r"|tensor|to|weights)"
     r"(_.*)?"
     r"|assert|complex|ctype|errno|fenv|float|inttypes|iso646|limits|locale|math|setjmp|signal|stdarg|stdbool|stddef"
     r"|stdint|stdio|stdlib|string|tgmath|time|wchar|wctype"

@@ -75,17 +75,15 @@ def product_form(instruction: Instruction) -> ProductForm:
         code=_narrowest(codes),
         weight=_narrowest([limit - weight_zero_point for limit in key.weight.limits]),
         total="int32_t" if reach <= _INT32[1] else "int64_t",
-        bias=_bias(instruction.constants["bias"].array),
+        bias=bias_type(instruction.constants["bias"].array),
         patch=0 if depthwise else -(-depth * height * width // _LANES) * _LANES,
     )
 
 
 def scratch_numbers(instruction: Instruction) -> tuple[int, int] | None:
     """Return (bytes of a number, count) of the scratch memory that an instruction takes; None where it takes none."""
-    if instruction.kernel.weight is None or not instruction.kernel.schema.requantized:
+    if instruction.kernel.operator not in ("conv2d", "gemm"):
         return None
-    if "weight_zero_points" in instruction.constants:
-        return None  # it has no C form, which is for the emitter to say
     form = product_form(instruction)
     # Two patches: two output pixels are computed together.
     return (2 if form.code == "int16_t" else 4, 2 * form.patch) if form.patch else None
@@ -96,5 +94,6 @@ def _narrowest(differences: Sequence[int]) -> str:
     return "int16_t" if low <= min(differences) and max(differences) <= high else "int32_t"
 
 
-def _bias(bias: NDArray[Any]) -> str:
+def bias_type(bias: NDArray[Any]) -> str:
+    """Return the C type that holds every bias."""
     return "int32_t" if _INT32[0] <= bias.min() and bias.max() <= _INT32[1] else "int64_t"

@@ -99,7 +99,7 @@ def _emit(writer: ModelWriter, instruction: Instruction, window: dict[str, int])
         writer.tensor(instruction.inputs[0]),
         writer.tensor(instruction.output),
         writer.array("weights", instruction, _laid(weights, form), c_type(key.weight)),
-        f"&{_channels(writer, instruction, form, channels)}",
+        f"&{channels_structure(writer, instruction, form.bias, channels)}",
         f"&{writer.structure('shape', SHAPE, instruction, dict(fields))}",
     ]
     if form.patch:
@@ -121,40 +121,30 @@ def _kernel(instruction: Instruction, form: ProductForm) -> tuple[Piece, Piece]:
     assert key.weight is not None  # the schema of weighted kernels proves it
     rule = rule_of(instruction)
     x, w, y = key.activation.value, key.weight.value, key.output.value
-    code, weight, total, bias = map(_short, (form.code, form.weight, form.total, form.bias))
-    channels = f"il_channels_{y}_{bias}"
-    store = f"il_store_{y}_{bias}_{rule.name}"
+    code, weight, total, bias = map(short, (form.code, form.weight, form.total, form.bias))
     patch, excess = f"il_patch_{x}_{code}", f"il_excess_{code}"
     dots = f"il_dots_{code}_{w}_{total}"
     name = f"il_conv2d_{x}_{w}_{y}_{code}_{total}_{bias}_{rule.name}"
     if form.depthwise:
         name = f"il_depthwise_{x}_{w}_{y}_{code}_{weight}_{total}_{bias}_{rule.name}"
     words = {
+        **product_words(instruction, form.bias),
         "name": name,
         "x": c_type(key.activation),
         "w": c_type(key.weight),
-        "y": c_type(key.output),
         "code": form.code,
         "weight": form.weight,
         "total": form.total,
-        "bias": form.bias,
-        "channels": channels,
-        "store": store,
         "patch": patch,
         "excess": excess,
         "dots": dots,
-        "scaled": (
-            f"{rule.scale.name}(sum + channels->bias[o], multiplier, shift)"
-            if rule.biased is None
-            else f"{rule.biased.name}(sum, channels->bias[o], multiplier, shift)"
-        ),
     }
 
     def piece(name: str, text: Template, *needs: Piece) -> Piece:
         return Piece(name=name, text=text.substitute(words), needs=needs)
 
-    constants = piece(channels, CHANNELS)
-    needs = [SHAPE, piece(store, STORE, constants, rule.biased or rule.scale, CLAMP)]
+    constants = piece(words["channels"], CHANNELS)
+    needs = [SHAPE, piece(words["store"], STORE, constants, rule.biased or rule.scale, CLAMP)]
     if form.depthwise:
         return piece(name, DEPTHWISE, *needs), constants
     needs += [
@@ -165,19 +155,52 @@ def _kernel(instruction: Instruction, form: ProductForm) -> tuple[Piece, Piece]:
     return piece(name, CONV2D, *needs), constants
 
 
-def _short(c: str) -> str:
+def product_words(
+    instruction: Instruction, bias: str, *, biased_sum: bool = False
+) -> dict[str, str]:
+    """Return the words of the texts that store a sum.
+
+    Args:
+        instruction: a product.
+        bias: C type of a bias.
+        biased_sum: whether the sum has the bias in it already.
+    """
+    output = instruction.kernel.output
+    rule = rule_of(instruction)
+    if biased_sum:
+        scaled = f"{rule.scale.name}(sum, multiplier, shift)"
+    elif rule.biased is None:
+        scaled = f"{rule.scale.name}(sum + channels->bias[o], multiplier, shift)"
+    else:
+        scaled = f"{rule.biased.name}(sum, channels->bias[o], multiplier, shift)"
+    suffix = f"{output.value}_{short(bias)}"
+    return {
+        "y": c_type(output),
+        "bias": bias,
+        "channels": f"il_channels_{suffix}",
+        "store": f"il_store{'_whole' if biased_sum else ''}_{suffix}_{rule.name}",
+        "scaled": scaled,
+    }
+
+
+def short(c: str) -> str:
+    """Return a C type as names of functions have it.
+
+    >>> short("int16_t")
+    's16'
+    """
     return c.replace("int", "s").removesuffix("_t")
 
 
-def _channels(
-    writer: ModelWriter, instruction: Instruction, form: ProductForm, kind: Piece
+def channels_structure(
+    writer: ModelWriter, instruction: Instruction, bias: str, kind: Piece
 ) -> str:
     """Write the constants of the channels: those that are all equal, once."""
     y = c_type(instruction.kernel.output)
     arrays = {name: constant.array for name, constant in instruction.constants.items()}
     arrays["shift"] = shift_codes(arrays["shift"])
     fields: dict[str, int | str] = {
-        "bias": writer.array("bias", instruction, arrays["bias"], form.bias)
+        "bias": writer.array("bias", instruction, arrays["bias"], bias)
     }
     for step, types in (
         ("scale_step", {"multiplier": "int32_t", "shift": "uint8_t"}),

@@ -70,7 +70,7 @@ static int64_t il_clamp(int64_t x, int64_t low, int64_t high)
 ROUND_TO_FLOAT32 = Piece(
     name="il_round_to_float32",
     text="""\
-/* equations (6) and (7): x rounded to 24 significant bits, ties to even; |x| < 2**55 */
+/* equations (6) and (7): x rounded to 24 significant bits, ties to even; |x| <= 2**56 */
 static int64_t il_round_to_float32(int64_t x)
 {
     const int64_t magnitude = x < 0 ? -x : x;
@@ -84,6 +84,7 @@ static int64_t il_round_to_float32(int64_t x)
             excess += step;
         }
     }
+    excess += magnitude >> (excess + 24) > 0;
     return il_shift_half_even(x, excess) * ((int64_t)1 << excess);
 }
 """,

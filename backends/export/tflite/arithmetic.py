@@ -122,6 +122,31 @@ def _requantize(network: Network, instruction: Instruction) -> bool:
     ) == _double(source.step, target.step, instruction.name)
 
 
+def _two(network: Network, instruction: Instruction) -> bool:
+    """Prove a product of two tensors: MultiplyByQuantizedMultiplier of an int32. Source: reference/integer_ops/mul.h."""
+    (a, b), target = _grids(network, instruction)
+    return instruction.kernel.requantize is Requantize.MUL31DOUBLE and _numbers(
+        instruction, ("multiplier", "shift")
+    ) == _double(a.step * b.step, target.step, instruction.name)
+
+
+def _matmul(network: Network, instruction: Instruction) -> bool:
+    """Prove a matrix product of two tensors: of 16 bits, summed in 64 and rescaled as a convolution's sums."""
+    (a, b), target = _grids(network, instruction)
+    if target.element is ElementType.INT8:
+        return _two(network, instruction)
+    rule = Requantize.MUL31SINGLE
+    scale = a.step * b.step / target.step
+    return instruction.kernel.requantize is rule and _numbers(
+        instruction, ("multiplier", "shift")
+    ) == integer_scale(rule, scale, instruction.name, bits=15, reduced=True)
+
+
+def _stored(network: Network, instruction: Instruction) -> bool:
+    """Return true: codes and tables are constants of the file."""
+    return True
+
+
 def _softmax(network: Network, instruction: Instruction) -> bool:
     (source,), target = _grids(network, instruction)
     table = fixed_exponential_table(source, instruction.name)
@@ -153,4 +178,12 @@ _PROOFS: dict[str, Callable[[Network, Instruction], bool]] = {
     "slice": _keeps_grid,
     "reshape": _keeps_grid,
     "softmax_fixed": _softmax,
+    "transpose": _keeps_grid,
+    "gather": _keeps_grid,
+    "multiply": _two,
+    "matmul": _matmul,
+    "lookup": _stored,
+    "lookup_channels": _stored,
+    "lookup_interpolated": _stored,
+    "constant": _stored,
 }

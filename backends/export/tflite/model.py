@@ -37,15 +37,19 @@ class Builtin(enum.IntEnum):
     CONV_2D = 3
     DEPTHWISE_CONV_2D = 4
     MAX_POOL_2D = 17
+    MUL = 18
     RESHAPE = 22
     SOFTMAX = 25
     PAD = 34
+    GATHER = 36
     TRANSPOSE = 39
     STRIDED_SLICE = 45
+    CAST = 53
     MAXIMUM = 55
     MINIMUM = 57
     PADV2 = 60
     QUANTIZE = 114
+    BATCH_MATMUL = 126
 
 
 class Activation(enum.IntEnum):

@@ -6,6 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 
+from intlower.backends.export.tflite.extended import (
+    write_constant,
+    write_gather,
+    write_lookup,
+    write_matmul,
+    write_multiply,
+    write_transpose,
+)
 from intlower.backends.export.tflite.flatbuffer import Scalar
 from intlower.backends.export.tflite.model import Builtin, Padding, Quantization, options
 from intlower.backends.export.tflite.network import Network, refuse, stored_axes, stored_shape
@@ -323,4 +331,12 @@ _WRITERS: dict[str, Callable[[Network, Instruction], None]] = {
     "slice": _slice,
     "reshape": _reshape,
     "softmax_fixed": _softmax,
+    "transpose": write_transpose,
+    "gather": write_gather,
+    "multiply": write_multiply,
+    "matmul": write_matmul,
+    "lookup": write_lookup,
+    "lookup_channels": write_lookup,
+    "lookup_interpolated": write_lookup,
+    "constant": write_constant,
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import networks
+import networks_extended
 import numpy as np
 import onnx
 import onnxruntime
@@ -68,8 +69,16 @@ def onnx_files(files: dict[str, bytes]) -> dict[str, bytes]:
     return {path: data for path, data in files.items() if path.endswith(".onnx")}
 
 
-@pytest.mark.parametrize("target", variants())
-@pytest.mark.parametrize("make", NETWORKS, ids=lambda make: str(make.__name__))
+NEWER_NETWORKS = (networks_extended.attention, networks_extended.normalizations)
+
+
+@pytest.mark.parametrize(
+    ("make", "target"),
+    [
+        *((make, target) for make in NETWORKS for target in variants()),
+        *((make, target) for make in NEWER_NETWORKS for target in OWN_FORMATS),
+    ],
+)
 def test_every_format_holds_a_program_or_says_where_it_does_not(
     make: Any, target: str, tmp_path: Path
 ) -> None:

@@ -120,9 +120,28 @@ def test_movements_move_codes_as_the_float_graph_moves_values(
     assert np.array_equal(codes["y"], grid.quantize(moved))
 
 
+@both
+@pytest.mark.parametrize("value", [50.0, -7.5])
+def test_a_pad_beyond_the_input_widens_the_range_to_its_number(
+    spec: TargetSpec, value: float
+) -> None:
+    pad = Pad(pads=(0, 0, 1, 1, 0, 0, 1, 1), value=value)
+    graph = graph_of({"x": X}, [(pad, "x", "y")], "y")
+    program = lower(graph, spec, {"x": LIMITS, "y": LIMITS})
+    assert [i.kernel.operator for i in program.instructions] == ["requantize", "pad"]
+    samples = {"x": np.random.default_rng(0).uniform(*LIMITS, (3, 2, 4, 6)).astype(np.float32)}
+    codes = run(program, samples)
+    grid = program.tensors["y"].grid
+    border = codes["y"][:, :, 0, 0]
+    assert np.array_equal(border, np.full_like(border, grid.quantize(value)))
+    assert abs(float(grid.dequantize(border.reshape(-1)[0])) - value) <= grid.step / 2
+    inside = program.tensors["x"].grid.dequantize(codes["x"])
+    found = grid.dequantize(codes["y"])[:, :, 1:-1, 1:-1]
+    assert np.abs(found - inside).max() <= 0.501 * grid.step
+
+
 REFUSED: list[tuple[Step, str]] = [
     ((Pad(pads=(0, 0, 0, 0, 1, 0, 0, 0)), "x", "y"), "the batch cannot be padded"),
-    ((Pad(pads=(0, 0, 1, 1, 0, 0, 1, 1), value=50.0), "x", "y"), "pads with 50.0, outside"),
     (
         (Slice(starts=(0,), ends=(1,), axes=(0,), steps=(1,)), "x", "y"),
         "the batch cannot be sliced",

@@ -226,8 +226,8 @@ def test_reflecting_more_than_there_is_is_invalid() -> None:
 
 def test_padding_with_infinity_is_refused() -> None:
     b = networks.NetworkBuilder()
-    with pytest.raises(UnsupportedOperator, match="pads with -inf"):
-        import_model(b.model({"x": ["N", 4]}, b.pad("x", [0, 1, 0, 1], float("-inf"))))
+    with pytest.raises(UnsupportedOperator, match="pads with inf"):
+        import_model(b.model({"x": ["N", 4]}, b.pad("x", [0, 1, 0, 1], float("inf"))))
 
 
 def test_padding_the_free_batch_is_invalid() -> None:
