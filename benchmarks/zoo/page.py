@@ -66,6 +66,7 @@ def page(
         seconds=seconds,
         work=ORACLE_WORK / 1e9,
     )
+    records = {name: _finished(record) for name, record in records.items()}
     unmade = {name: r["exported"] for name, r in records.items() if "exported" in r}
     measured = [
         entry for entry in entries if entry.name in records and entry.name not in unmade
@@ -88,6 +89,12 @@ def page(
     if missing:
         parts += ["## Not measured", ", ".join(missing)]
     return "\n\n".join(parts) + "\n"
+
+
+def _finished(record: Record) -> Record:
+    """Return a record without results of runs that were ended from outside."""
+    results = record.get("targets", {})
+    return {**record, "targets": {t: r for t, r in results.items() if is_complete(r)}}
 
 
 def succeeded(result: Record) -> bool:
@@ -196,8 +203,6 @@ def _first_nodes(reason: str) -> str:
 def _reason(result: Record) -> str:
     if "reason" in result:
         return _first_nodes(str(result["reason"]))
-    if not is_complete(result):
-        return "the run was ended from outside"
     if "failure" in result:
         return str(result["failure"])
     return (

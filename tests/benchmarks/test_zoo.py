@@ -120,7 +120,7 @@ def test_the_page_lists_every_failure_and_marks_what_is_old() -> None:
     entries = [replace(small(), name=name) for name in (*records, "absent")]
     text = page(entries, records, ("snpe", "nnie"), 60.0, "new")
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
-    assert ["snpe", "4", "3", "1 (25.0%)", "2", "14", "0"] in rows
+    assert ["snpe", "3", "2", "1 (33.3%)", "2", "14", "1"] in rows
     assert ["nnie", "2", "0", "0 (0.0%)", "0", "0", "2"] in rows
     cells = {row[0]: row[-2:] for row in rows if len(row) == 7 and row[0] in records}
     assert cells["good"] == ["0, 30.0 dB, 1.0 s, *o*, host 1", "no †"]
@@ -132,7 +132,7 @@ def test_the_page_lists_every_failure_and_marks_what_is_old() -> None:
         "import",
         "UnsupportedOperator: 3 nodes are not supported: Det at 'a'; and 2 more",
     ] in rows
-    assert ["ended", "snpe", "the run was ended from outside"] in rows
+    assert next(row for row in rows if row[:1] == ["ended"])[-2:] == ["-", "-"]
     assert ["unmade", "ValueError: no exporter"] in rows
     assert text.rstrip().endswith("absent")
 
