@@ -19,6 +19,7 @@ from intlower.backends.lowering.mean_divisors import dpu_divisor
 from intlower.backends.lowering.positions import encode_powers, position_of
 from intlower.backends.lowering.power_weights import PowerWeights, weight_positions
 from intlower.backends.lowering.scales import integer_scale
+from intlower.backends.lowering.ties import tie_shift
 from intlower.backends.lowering.weighted import emit_weighted
 from intlower.compiler.calibration import Ranges
 from intlower.compiler.expected_error import shift_errors
@@ -61,9 +62,11 @@ def lower_powers(
         second_moments=second_moments or {},
         divisor=spec.mean_divisor,
     )
-    return lower_graph(
-        builder, origin, partial(_lower_weighted, spec, positions, Drift(graph, moments))
-    )
+    def rounded(node: Node) -> NDArray[np.float64] | None:
+        return tie_shift(graph, node, builder.encodings, moments, builder.rule("add"))
+
+    drift = Drift(graph, moments, rounded)
+    return lower_graph(builder, origin, partial(_lower_weighted, spec, positions, drift))
 
 
 @dataclass(slots=True, kw_only=True)
