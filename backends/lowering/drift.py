@@ -108,11 +108,19 @@ class Drift:
             case _:  # 3
                 return None
 
-    def record(self, node: Node, shift: Array) -> None:
-        """Keep the shift of what a layer computes, before its activation."""
-        self._recorded(node, shift)
+    def record(self, node: Node, shift: Array, moved: Array | float = 0.0) -> None:
+        """Keep the shift of what a layer computes, before its activation.
 
-    def _recorded(self, node: Node, shift: Array | None) -> Array | None:
+        Args:
+            node: the layer.
+            shift: [C].
+            moved: by how much, besides, numbers and the activation's bounds moved together, [C].
+        """
+        self._recorded(node, shift, moved)
+
+    def _recorded(
+        self, node: Node, shift: Array | None, moved: Array | float = 0.0
+    ) -> Array | None:
         if shift is None:
             return None
         after = shift
@@ -121,5 +129,5 @@ class Drift:
             mean, std = at.before.mean.array, at.before.std.array
             bounds = activation_bounds(node.activation)
             after = clipped_normal(mean + shift, std, *bounds)[0] - at.after.mean.array
-        self.found[node.output] = after
-        return after
+        self.found[node.output] = after + moved
+        return self.found[node.output]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,13 +19,16 @@ from intlower.backends.lowering.mean_divisors import dpu_divisor
 from intlower.backends.lowering.positions import encode_powers, position_of
 from intlower.backends.lowering.power_weights import PowerWeights, weight_positions
 from intlower.backends.lowering.scales import integer_scale
-from intlower.backends.lowering.ties import tie_shift
+from intlower.backends.lowering.ties import held_shares, tie_shift
 from intlower.backends.lowering.weighted import emit_weighted
 from intlower.compiler.calibration import Ranges
+from intlower.compiler.constant import Constant
 from intlower.compiler.expected_error import shift_errors
 from intlower.compiler.graph import Graph, Node
+from intlower.compiler.grids import UniformGrid
 from intlower.compiler.moments import propagate_moments
-from intlower.compiler.operators import Conv, Gemm
+from intlower.compiler.operators import Activation, ChannelClip, Conv, Gemm, activation_bounds
+from intlower.compiler.passes.absorb_bias import path_to_reader
 from intlower.compiler.placement import check_operators
 from intlower.compiler.power_spec import BiasPlace, MeanDivisor, PowerOfTwoSpec
 from intlower.compiler.program import IntegerProgram, Origin
@@ -118,7 +121,7 @@ def _lower_weighted(
     found = _with_room(spec, found, read, bias)
     shape = PowerWeights(spec, found)
     codes = shape.round(weights, builder.recipe.rounding, builder.second_moments.get(node.name))
-    wanted, means = bias, None
+    wanted, means, emitted = bias, None, node
     known = builder.moments.get(node.inputs[0])
     if builder.recipe.correct_bias and known is not None:
         error = shape.dequantize(codes) - weights
@@ -131,6 +134,11 @@ def _lower_weighted(
     placed = place_bias(spec, wanted, read, found, written, _price(builder, node))
     if known is not None and means is not None:
         missing = wanted - placed.real
+        moved = np.zeros(outputs)
+        if spec.bias is not BiasPlace.ACCUMULATOR and _hands_on(builder.graph, node):
+            moved = np.where(np.abs(missing) <= placed.steps / 2, -missing, 0.0)
+            emitted = replace(node, activation=_moved(node.activation, moved))
+            missing = missing + moved
         if shape.settles and spec.bias is not BiasPlace.ACCUMULATOR:
             before = codes
             spread = np.square(known.after.std.array)
@@ -138,9 +146,41 @@ def _lower_weighted(
             codes = settle_means(weights, codes, shape.grid, means, variances, missing)
             turned = shape.dequantize(codes) - shape.dequantize(before)
             missing = missing - (turned * means).reshape(outputs, -1).sum(axis=1)
-        drift.record(node, -missing)
+        held = _off_limits(builder, node, emitted, target)
+        drift.record(node, -missing, moved + held)
     limit = spec.accumulator.limit
-    emit_weighted(builder, node, source, shape.grid, codes, placed.codes, limit)
+    emit_weighted(builder, emitted, source, shape.grid, codes, placed.codes, limit)
+
+
+def _hands_on(graph: Graph, node: Node) -> bool:
+    """Whether a layer's channels may each move by a number that the one layer behind takes back in its bias, exactly."""
+    if not isinstance(node.activation, ChannelClip | None):
+        return False  # one instruction everywhere; bounds of each channel are not
+    return path_to_reader(graph, node) is not None
+
+
+def _off_limits(
+    builder: ProgramBuilder, node: Node, emitted: Node, target: UniformGrid
+) -> NDArray[np.float64] | float:
+    """Return what the codes of bounds add to the means: their errors, times the shares of numbers held there."""
+    known = builder.moments.get(node.output)
+    if known is None or not isinstance(emitted.activation, ChannelClip):
+        return 0.0
+    shares = held_shares(known.before, activation_bounds(node.activation))
+    errors = [
+        target.dequantize(target.quantize(bound)).astype(np.float64) - bound
+        for bound in activation_bounds(emitted.activation)
+    ]
+    return np.asarray(sum(share * np.where(np.isfinite(error), error, 0.0) for share, error in zip(shares, errors, strict=True)))
+
+
+def _moved(activation: Activation | None, shift: NDArray[np.float64]) -> Activation | None:
+    if activation is None:
+        return None
+    low, high = activation_bounds(activation)
+    return ChannelClip(
+        minimum=Constant.of(low + shift, np.float64), maximum=Constant.of(high + shift, np.float64)
+    )
 
 
 def _price(builder: ProgramBuilder, node: Node) -> Callable[[NDArray[np.float64]], float]:

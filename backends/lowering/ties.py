@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from intlower.backends.lowering.encodings import Encodings
-from intlower.compiler.graph import Graph, Node
+from intlower.compiler.graph import Graph, Moments, Node
 from intlower.compiler.moments import ValueMoments
-from intlower.compiler.operators import Add, activation_bounds
+from intlower.compiler.operators import Add, Bound, activation_bounds
 from intlower.kernels.signature import Requantize
 
 Array = NDArray[np.float64]
@@ -70,10 +70,15 @@ def tie_shift(
 def _free_share(graph: Graph, moments: ValueMoments, name: str) -> Array:
     """Return the share of each channel's numbers that its activation does not hold at a limit, for normal ones."""
     producer = graph.producers().get(name)
-    low, high = activation_bounds(None if producer is None else producer.activation)
-    mean = moments.before.mean.array
-    scale = np.maximum(moments.before.std.array, 1e-30)
-    return np.asarray(_below((high - mean) / scale) - _below((low - mean) / scale))
+    bounds = activation_bounds(None if producer is None else producer.activation)
+    low, high = held_shares(moments.before, bounds)
+    return np.asarray(1 - low - high)
+
+
+def held_shares(before: Moments, bounds: tuple[Bound, Bound]) -> tuple[Array, Array]:
+    """Return which shares of normal numbers an activation holds at its lower and at its upper bound, each [C]."""
+    mean, scale = before.mean.array, np.maximum(before.std.array, 1e-30)
+    return _below((bounds[0] - mean) / scale), _below((mean - bounds[1]) / scale)
 
 
 def _below(z: Array) -> Array:
