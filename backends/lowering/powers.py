@@ -16,19 +16,17 @@ from intlower.backends.lowering.correction import corrected_bias, mean_inputs
 from intlower.backends.lowering.drift import Drift
 from intlower.backends.lowering.lower import lower_graph
 from intlower.backends.lowering.mean_divisors import dpu_divisor
+from intlower.backends.lowering.moves import chosen_moves, limit_shift, moved_bounds
 from intlower.backends.lowering.positions import encode_powers, position_of
 from intlower.backends.lowering.power_weights import PowerWeights, weight_positions
 from intlower.backends.lowering.scales import integer_scale
-from intlower.backends.lowering.ties import held_shares, tie_shift
+from intlower.backends.lowering.ties import tie_shift
 from intlower.backends.lowering.weighted import emit_weighted
 from intlower.compiler.calibration import Ranges
-from intlower.compiler.constant import Constant
 from intlower.compiler.expected_error import shift_errors
 from intlower.compiler.graph import Graph, Node
-from intlower.compiler.grids import UniformGrid
 from intlower.compiler.moments import propagate_moments
-from intlower.compiler.operators import Activation, ChannelClip, Conv, Gemm, activation_bounds
-from intlower.compiler.passes.absorb_bias import path_to_reader
+from intlower.compiler.operators import Conv, Gemm
 from intlower.compiler.placement import check_operators
 from intlower.compiler.power_spec import BiasPlace, MeanDivisor, PowerOfTwoSpec
 from intlower.compiler.program import IntegerProgram, Origin
@@ -65,6 +63,7 @@ def lower_powers(
         second_moments=second_moments or {},
         divisor=spec.mean_divisor,
     )
+
     def rounded(node: Node) -> NDArray[np.float64] | None:
         return tie_shift(graph, node, builder.encodings, moments, builder.rule("add"))
 
@@ -121,7 +120,8 @@ def _lower_weighted(
     found = _with_room(spec, found, read, bias)
     shape = PowerWeights(spec, found)
     codes = shape.round(weights, builder.recipe.rounding, builder.second_moments.get(node.name))
-    wanted, means, emitted = bias, None, node
+    wanted, means, moved = bias, None, np.zeros(outputs)
+    bound = spec.bias is not BiasPlace.ACCUMULATOR
     known = builder.moments.get(node.inputs[0])
     if builder.recipe.correct_bias and known is not None:
         error = shape.dequantize(codes) - weights
@@ -131,56 +131,31 @@ def _lower_weighted(
             handed = weights * mean_inputs(builder.graph, node, shift, weights.shape)
             wanted = wanted - handed.reshape(outputs, -1).sum(axis=1)
         means = mean_inputs(builder.graph, node, known.after.mean.array, weights.shape)
+    if not bound and known is not None and means is not None:
+        at = builder.moments.get(node.output)
+        if at is not None:
+            moved = chosen_moves(builder.graph, node, at, target, np.zeros(outputs), bound)
+            wanted = wanted + moved
     placed = place_bias(spec, wanted, read, found, written, _price(builder, node))
     if known is not None and means is not None:
         missing = wanted - placed.real
-        moved = np.zeros(outputs)
-        if spec.bias is not BiasPlace.ACCUMULATOR and _hands_on(builder.graph, node):
-            moved = np.where(np.abs(missing) <= placed.steps / 2, -missing, 0.0)
-            emitted = replace(node, activation=_moved(node.activation, moved))
+        at = builder.moments.get(node.output)
+        if at is not None and bound:
+            offset = np.where(np.abs(missing) <= placed.steps / 2, -missing, 0.0)
+            moved = chosen_moves(builder.graph, node, at, target, offset, bound)
             missing = missing + moved
-        if shape.settles and spec.bias is not BiasPlace.ACCUMULATOR:
+        if shape.settles and bound:
             before = codes
             spread = np.square(known.after.std.array)
             variances = mean_inputs(builder.graph, node, spread, weights.shape)
             codes = settle_means(weights, codes, shape.grid, means, variances, missing)
             turned = shape.dequantize(codes) - shape.dequantize(before)
             missing = missing - (turned * means).reshape(outputs, -1).sum(axis=1)
-        held = _off_limits(builder, node, emitted, target)
+        held = 0.0 if at is None else limit_shift(at, node, target, moved)
         drift.record(node, -missing, moved + held)
+    emitted = replace(node, activation=moved_bounds(node.activation, moved))
     limit = spec.accumulator.limit
     emit_weighted(builder, emitted, source, shape.grid, codes, placed.codes, limit)
-
-
-def _hands_on(graph: Graph, node: Node) -> bool:
-    """Whether a layer's channels may each move by a number that the one layer behind takes back in its bias, exactly."""
-    if not isinstance(node.activation, ChannelClip | None):
-        return False  # one instruction everywhere; bounds of each channel are not
-    return path_to_reader(graph, node) is not None
-
-
-def _off_limits(
-    builder: ProgramBuilder, node: Node, emitted: Node, target: UniformGrid
-) -> NDArray[np.float64] | float:
-    """Return what the codes of bounds add to the means: their errors, times the shares of numbers held there."""
-    known = builder.moments.get(node.output)
-    if known is None or not isinstance(emitted.activation, ChannelClip):
-        return 0.0
-    shares = held_shares(known.before, activation_bounds(node.activation))
-    errors = [
-        target.dequantize(target.quantize(bound)).astype(np.float64) - bound
-        for bound in activation_bounds(emitted.activation)
-    ]
-    return np.asarray(sum(share * np.where(np.isfinite(error), error, 0.0) for share, error in zip(shares, errors, strict=True)))
-
-
-def _moved(activation: Activation | None, shift: NDArray[np.float64]) -> Activation | None:
-    if activation is None:
-        return None
-    low, high = activation_bounds(activation)
-    return ChannelClip(
-        minimum=Constant.of(low + shift, np.float64), maximum=Constant.of(high + shift, np.float64)
-    )
 
 
 def _price(builder: ProgramBuilder, node: Node) -> Callable[[NDArray[np.float64]], float]:
