@@ -13,13 +13,17 @@ from intlower.compiler.moment_rules import tap_coverage
 from intlower.compiler.moments import ValueMoments
 from intlower.compiler.operators import (
     Activation,
+    Add,
+    AveragePool,
     Bound,
     ChannelClip,
     Conv,
+    Flatten,
+    Gemm,
+    GlobalAveragePool,
+    MaxPool,
     activation_bounds,
 )
-from intlower.compiler.passes.absorb_bias import path_to_reader
-from intlower.compiler.passes.rewriting import sole_reader
 
 Array = NDArray[np.float64]
 
@@ -42,8 +46,7 @@ def chosen_moves(
         (d - m)**2 P (1 - P)  +  Var[e]  +  m**2 mean_k rho_k (1 - rho_k)
 
     with P the share of numbers that is free, Var[e] over those held at either bound, and rho_k the share of positions at
-    which a tap of the reader meets data. m is whichever makes it least of 0, d, and what puts a bound on the grid next to
-    d; where a bias is exact, d follows m.
+    which a tap of the reader meets data. m is whichever makes it least of d, what puts a bound on the grid next to it, and 0; where a bias is exact, d follows m.
 
     Our own method.
 
@@ -64,12 +67,13 @@ def chosen_moves(
     bounds = activation_bounds(node.activation)
     shares = held_shares(moments.before, bounds)
     free = np.clip(1 - shares[0] - shares[1], 0.0, 1.0)
-    tried = [np.zeros(channels), offset]
+    tried = [offset]
     for limit, share in zip(bounds, shares, strict=True):
         finite = np.isfinite(limit) & (share > 0)
         start = np.where(finite, np.broadcast_to(limit, (channels,)), 0.0) + offset
         snapped = offset + np.rint(start / grid.step) * grid.step - start
         tried.append(np.where(finite, snapped, offset))
+    tried.append(np.zeros(channels))
     costs = []
     for move in tried:
         rest = np.square(offset - move) if bound else 0.0
@@ -124,23 +128,56 @@ def _limit_variance(
 
 
 def _border(graph: Graph, node: Node) -> float | None:
-    """Return the mean over a reader's taps of rho (1 - rho); 0 where nothing is padded, None where no layer takes moves back."""
-    if path_to_reader(graph, node) is not None:
+    """Return what padding costs of moves; None where they are not taken back.
+
+    The mean over a reader's taps of rho (1 - rho), of the worst reader: 0 where none pads. Sums, means over windows,
+    maxima and Flatten hand moves on as they are, see `Drift`; an output of the graph, or anything else, takes none back.
+    """
+    consumers, seen, waiting, worst = graph.consumers(), set(), [node.output], 0.0
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        readers = consumers[name]
+        if name in graph.outputs or not readers:
+            return None
+        for reader in readers:
+            if isinstance(reader.operator, Conv | Gemm):
+                if reader.inputs[0] != name or reader.inputs[1] not in graph.constants:
+                    return None
+                worst = max(worst, _missed(graph, reader))
+            elif _hands_on(graph, reader):
+                waiting.append(reader.output)
+            else:
+                return None
+    return worst
+
+
+def _hands_on(graph: Graph, node: Node) -> bool:
+    """Whether an operator gives y + m for x + m."""
+    if node.activation is not None:
+        return False
+    match node.operator:
+        case Add():
+            return all(name in graph.values for name in node.inputs)
+        case AveragePool():
+            return not (node.operator.count_include_pad and any(node.operator.pads))
+        case MaxPool() | GlobalAveragePool():
+            return True
+        case Flatten(axis=1):
+            return graph.values[node.output].shape[1] == graph.values[node.inputs[0]].shape[1]
+        case _:
+            return False
+
+
+def _missed(graph: Graph, reader: Node) -> float:
+    if not isinstance(reader.operator, Conv):
         return 0.0
-    reader = sole_reader(graph, node.output)
-    if (
-        reader is None
-        or not isinstance(reader.operator, Conv)
-        or reader.inputs[0] != node.output
-    ):
-        return None
-    taps = graph.constants.get(reader.inputs[1])
-    if taps is None:
-        return None
-    before, after = graph.values[node.output].shape, graph.values[reader.output].shape
+    taps = graph.constants[reader.inputs[1]].array.shape
+    before, after = graph.values[reader.inputs[0]].shape, graph.values[reader.output].shape
     rows, columns = (
-        tap_coverage(reader.operator, axis, taps.array.shape[2 + axis], before, after)
-        for axis in (0, 1)
+        tap_coverage(reader.operator, axis, taps[2 + axis], before, after) for axis in (0, 1)
     )
     met = np.outer(rows, columns)
     return float((met * (1 - met)).mean())

@@ -64,7 +64,7 @@ class AbsorbBias:
         return graph
 
     def _absorb(self, graph: Graph, node: Node) -> Graph:
-        path = path_to_reader(graph, node)
+        path = _path(graph, node)
         if path is None:
             return graph
         between, reader = path
@@ -119,7 +119,7 @@ class AbsorbBias:
         return after < (1 - self.gain) * before
 
 
-def path_to_reader(graph: Graph, node: Node) -> tuple[list[str], Node] | None:
+def _path(graph: Graph, node: Node) -> tuple[list[str], Node] | None:
     """Return the values from a layer to the one Conv or Gemm that reads it through what moves with it; None if there is none."""
     values = [node.output]
     while (reader := sole_reader(graph, values[-1])) is not None:
