@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +17,6 @@ from intlower.compiler.operators import (
     Activation,
     Add,
     AveragePool,
-    Bound,
     ChannelClip,
     Conv,
     Flatten,
@@ -28,15 +29,9 @@ from intlower.compiler.operators import (
 Array = NDArray[np.float64]
 
 
-def chosen_moves(
-    graph: Graph,
-    node: Node,
-    moments: ValueMoments,
-    grid: UniformGrid,
-    offset: Array,
-    bound: bool,
-) -> Array:
-    """Return by how much a layer's channels, with the bounds of their activation, are to move: float64 [C].
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """By how much a layer's channels, with the bounds of their activation, may move.
 
     A bias of few bits is off by d. Numbers that the activation holds at a bound are not, so that no later bias can take d
     back from both; but where the bounds move by m = d as well, all numbers are off alike, and the reader's bias takes all
@@ -46,48 +41,90 @@ def chosen_moves(
         (d - m)**2 P (1 - P)  +  Var[e]  +  m**2 mean_k rho_k (1 - rho_k)
 
     with P the share of numbers that is free, Var[e] over those held at either bound, and rho_k the share of positions at
-    which a tap of the reader meets data. m is whichever makes it least of d, what puts a bound on the grid next to it, and 0; where a bias is exact, d follows m.
+    which a tap of the reader meets data.
 
     Our own method.
 
-    Args:
+    Attributes:
         graph: of the node.
-        node: a Conv or Gemm; moments are of what it computes.
-        moments: of the node's output.
-        grid: of the node's output.
-        offset: d, float64 [C]; 0 in channels that saturate.
-        bound: whether the bias is bound to its codes, or follows any m.
+        node: a Conv or Gemm.
+        moments: of its output; None leaves everything where it is.
+        grid: of its output.
+        bound: whether the bias is bound to its codes; else it follows any m, and d - m is 0.
     """
-    border = _border(graph, node)
-    channels = len(offset)
-    if border is None or not isinstance(node.activation, ChannelClip | None):
-        return np.zeros(
-            channels
-        )  # a limit of all channels is one instruction everywhere; bounds of each are not
-    bounds = activation_bounds(node.activation)
-    shares = held_shares(moments.before, bounds)
-    free = np.clip(1 - shares[0] - shares[1], 0.0, 1.0)
-    tried = [offset]
-    for limit, share in zip(bounds, shares, strict=True):
-        finite = np.isfinite(limit) & (share > 0)
-        start = np.where(finite, np.broadcast_to(limit, (channels,)), 0.0) + offset
-        snapped = offset + np.rint(start / grid.step) * grid.step - start
-        tried.append(np.where(finite, snapped, offset))
-    tried.append(np.zeros(channels))
-    costs = []
-    for move in tried:
-        rest = np.square(offset - move) if bound else 0.0
-        costs.append(
-            rest * free * (1 - free)
-            + _limit_variance(grid, bounds, shares, move)
+
+    graph: Graph
+    node: Node
+    moments: ValueMoments | None
+    grid: UniformGrid
+    bound: bool
+
+    def chosen(self, offset: Array) -> Array:
+        """Return m of each channel, float64 [C]: of those tried the one of the least variance, the first of equals.
+
+        Tried are d, what puts the lower or the upper bound on the grid next to d, and 0. All are 0 where no reader takes
+        moves back, and under an activation with one limit for all channels: that is one instruction everywhere, and bounds
+        of each channel are not.
+
+        Args:
+            offset: d, float64 [C].
+        """
+        border = moving_cost(self.graph, self.node)
+        activation = self.node.activation
+        if (
+            self.moments is None
+            or border is None
+            or not isinstance(activation, ChannelClip | None)
+        ):
+            return np.zeros(len(offset))
+        bounds = activation_bounds(activation)
+        shares = held_shares(self.moments.before, bounds)
+        free = np.clip(1 - shares[0] - shares[1], 0.0, 1.0)
+        tried = [offset]
+        for limit, share in zip(bounds, shares, strict=True):
+            there = np.isfinite(limit) & (share > 0)
+            place = np.where(there, limit, 0.0) + offset
+            nearest = np.rint(place / self.grid.step) * self.grid.step
+            tried.append(np.where(there, offset + nearest - place, offset))
+        tried.append(np.zeros(len(offset)))
+        costs = [
+            (np.square(offset - move) * free * (1 - free) if self.bound else 0.0)
+            + _variance(shares, self._errors(move))
             + border * np.square(move)
+            for move in tried
+        ]
+        return np.asarray(np.choose(np.argmin(costs, axis=0), tried))
+
+    def limit_shift(self, move: Array) -> Array:
+        """Return what the codes of bounds, moved, add to the means: their errors times the shares held there, float64 [C]."""
+        if self.moments is None:
+            return np.zeros(len(move))
+        shares = held_shares(self.moments.before, activation_bounds(self.node.activation))
+        low, high = (
+            share * error for share, error in zip(shares, self._errors(move), strict=True)
         )
-    best = np.argmin(costs, axis=0)
-    return np.asarray(np.choose(best, tried))
+        return np.asarray(low + high)
+
+    def _errors(self, move: Array) -> tuple[Array, Array]:
+        """Return by how much the codes of the lower and of the upper bounds are off, 0 where there is none."""
+        found = []
+        for limit in activation_bounds(self.node.activation):
+            moved = limit + move
+            kept = np.where(np.isfinite(moved), moved, 0.0)
+            code = self.grid.dequantize(self.grid.quantize(kept)).astype(np.float64)
+            found.append(np.where(np.isfinite(moved), code - kept, 0.0))
+        return found[0], found[1]
+
+
+def _variance(shares: tuple[Array, Array], errors: tuple[Array, Array]) -> Array:
+    """Return the variance of what is `errors` for `shares` of all numbers, and else 0."""
+    mean = shares[0] * errors[0] + shares[1] * errors[1]
+    second = shares[0] * np.square(errors[0]) + shares[1] * np.square(errors[1])
+    return np.asarray(second - np.square(mean))
 
 
 def moved_bounds(activation: Activation | None, move: Array) -> Activation | None:
-    """Return an activation whose bounds are moved, channel by channel."""
+    """Return an activation whose bounds are moved, channel by channel; as it is where nothing moves."""
     if activation is None or not move.any():
         return activation
     low, high = activation_bounds(activation)
@@ -97,37 +134,7 @@ def moved_bounds(activation: Activation | None, move: Array) -> Activation | Non
     )
 
 
-def limit_shift(moments: ValueMoments, node: Node, grid: UniformGrid, move: Array) -> Array:
-    """Return what the codes of bounds, moved, add to the means of a node's channels: their errors, by the shares held there."""
-    bounds = activation_bounds(node.activation)
-    shares = held_shares(moments.before, bounds)
-    low, high = (
-        share * error for share, error in zip(shares, _errors(grid, bounds, move), strict=True)
-    )
-    return np.asarray(low + high)
-
-
-def _errors(grid: UniformGrid, bounds: tuple[Bound, Bound], move: Array) -> tuple[Array, Array]:
-    """Return by how much the codes of bounds are off, 0 where there is none."""
-    found = []
-    for limit in bounds:
-        moved = np.broadcast_to(limit, move.shape) + move
-        kept = np.where(np.isfinite(moved), moved, 0.0)
-        found.append(
-            np.where(np.isfinite(moved), grid.dequantize(grid.quantize(kept)) - kept, 0.0)
-        )
-    return found[0], found[1]
-
-
-def _limit_variance(
-    grid: UniformGrid, bounds: tuple[Bound, Bound], shares: tuple[Array, Array], move: Array
-) -> Array:
-    low, high = _errors(grid, bounds, move)
-    mean = shares[0] * low + shares[1] * high
-    return np.asarray(shares[0] * low**2 + shares[1] * high**2 - mean**2)
-
-
-def _border(graph: Graph, node: Node) -> float | None:
+def moving_cost(graph: Graph, node: Node) -> float | None:
     """Return what padding costs of moves; None where they are not taken back.
 
     The mean over a reader's taps of rho (1 - rho), of the worst reader: 0 where none pads. Sums, means over windows,

@@ -16,7 +16,7 @@ from intlower.backends.lowering.correction import corrected_bias, mean_inputs
 from intlower.backends.lowering.drift import Drift
 from intlower.backends.lowering.lower import lower_graph
 from intlower.backends.lowering.mean_divisors import dpu_divisor
-from intlower.backends.lowering.moves import chosen_moves, limit_shift, moved_bounds
+from intlower.backends.lowering.moves import Moves, moved_bounds
 from intlower.backends.lowering.positions import encode_powers, position_of
 from intlower.backends.lowering.power_weights import PowerWeights, weight_positions
 from intlower.backends.lowering.scales import integer_scale
@@ -99,8 +99,8 @@ def _lower_weighted(
 ) -> None:
     """Emit `conv2d` or `gemm`: weights at their position, the bias at its own, means kept.
 
-    What a bias of few bits cannot hold of the corrected mean, rounding of weights makes up for, see `settle_means`; and
-    what that cannot either, the next layers do, see `Drift`.
+    What a bias of few bits cannot hold of the corrected mean, the next layer's takes over, see `Moves`; or rounding of
+    weights makes up for it, see `settle_means`; and what that cannot either, the next layers do, see `Drift`.
 
     Raises:
         AccumulatorOverflow: see `lowering.weighted.lower_weighted`; ScaleOutOfRange alike.
@@ -120,9 +120,9 @@ def _lower_weighted(
     found = _with_room(spec, found, read, bias)
     shape = PowerWeights(spec, found)
     codes = shape.round(weights, builder.recipe.rounding, builder.second_moments.get(node.name))
-    wanted, means, moved = bias, None, np.zeros(outputs)
+    wanted, means = bias, None
     bound = spec.bias is not BiasPlace.ACCUMULATOR
-    known = builder.moments.get(node.inputs[0])
+    known, computed = builder.moments.get(node.inputs[0]), builder.moments.get(node.output)
     if builder.recipe.correct_bias and known is not None:
         error = shape.dequantize(codes) - weights
         wanted = corrected_bias(builder.graph, node, builder.moments, bias, error)
@@ -131,19 +131,16 @@ def _lower_weighted(
             handed = weights * mean_inputs(builder.graph, node, shift, weights.shape)
             wanted = wanted - handed.reshape(outputs, -1).sum(axis=1)
         means = mean_inputs(builder.graph, node, known.after.mean.array, weights.shape)
-    if not bound and known is not None and means is not None:
-        at = builder.moments.get(node.output)
-        if at is not None:
-            moved = chosen_moves(builder.graph, node, at, target, np.zeros(outputs), bound)
-            wanted = wanted + moved
+    moves = Moves(builder.graph, node, None if means is None else computed, target, bound)
+    moved = moves.chosen(np.zeros(outputs))
+    if not bound:
+        wanted = wanted + moved
     placed = place_bias(spec, wanted, read, found, written, _price(builder, node))
+    missing = wanted - placed.real
+    if bound:
+        moved = moves.chosen(np.where(np.abs(missing) <= placed.steps / 2, -missing, 0.0))
+        missing = missing + moved
     if known is not None and means is not None:
-        missing = wanted - placed.real
-        at = builder.moments.get(node.output)
-        if at is not None and bound:
-            offset = np.where(np.abs(missing) <= placed.steps / 2, -missing, 0.0)
-            moved = chosen_moves(builder.graph, node, at, target, offset, bound)
-            missing = missing + moved
         if shape.settles and bound:
             before = codes
             spread = np.square(known.after.std.array)
@@ -151,8 +148,7 @@ def _lower_weighted(
             codes = settle_means(weights, codes, shape.grid, means, variances, missing)
             turned = shape.dequantize(codes) - shape.dequantize(before)
             missing = missing - (turned * means).reshape(outputs, -1).sum(axis=1)
-        held = 0.0 if at is None else limit_shift(at, node, target, moved)
-        drift.record(node, -missing, moved + held)
+        drift.record(node, -missing, moved + moves.limit_shift(moved))
     emitted = replace(node, activation=moved_bounds(node.activation, moved))
     limit = spec.accumulator.limit
     emit_weighted(builder, emitted, source, shape.grid, codes, placed.codes, limit)
