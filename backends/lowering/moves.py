@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,14 +49,14 @@ class Moves:
     Attributes:
         graph: of the node.
         node: a Conv or Gemm.
-        moments: of its output; None leaves everything where it is.
+        moments: of the graph's values; without those of its output everything stays where it is.
         grid: of its output.
         bound: whether the bias is bound to its codes; else it follows any m, and d - m is 0.
     """
 
     graph: Graph
     node: Node
-    moments: ValueMoments | None
+    moments: Mapping[str, ValueMoments]
     grid: UniformGrid
     bound: bool
 
@@ -69,16 +70,12 @@ class Moves:
         Args:
             offset: d, float64 [C].
         """
-        border = moving_cost(self.graph, self.node)
+        border = moving_cost(self.graph, self.node, self.moments)
         activation = self.node.activation
-        if (
-            self.moments is None
-            or border is None
-            or not isinstance(activation, ChannelClip | None)
-        ):
+        if border is None or not isinstance(activation, ChannelClip | None):
             return np.zeros(len(offset))
         bounds = activation_bounds(activation)
-        shares = held_shares(self.moments.before, bounds)
+        shares = held_shares(self.moments[self.node.output].before, bounds)
         free = np.clip(1 - shares[0] - shares[1], 0.0, 1.0)
         tried = [offset]
         for limit, share in zip(bounds, shares, strict=True):
@@ -97,9 +94,10 @@ class Moves:
 
     def limit_shift(self, move: Array) -> Array:
         """Return what the codes of bounds, moved, add to the means: their errors times the shares held there, float64 [C]."""
-        if self.moments is None:
+        known = self.moments.get(self.node.output)
+        if known is None:
             return np.zeros(len(move))
-        shares = held_shares(self.moments.before, activation_bounds(self.node.activation))
+        shares = held_shares(known.before, activation_bounds(self.node.activation))
         low, high = (
             share * error for share, error in zip(shares, self._errors(move), strict=True)
         )
@@ -134,30 +132,34 @@ def moved_bounds(activation: Activation | None, move: Array) -> Activation | Non
     )
 
 
-def moving_cost(graph: Graph, node: Node) -> float | None:
+def moving_cost(graph: Graph, node: Node, moments: Mapping[str, ValueMoments]) -> float | None:
     """Return what padding costs of moves; None where they are not taken back.
 
     The mean over a reader's taps of rho (1 - rho), of the worst reader: 0 where none pads. Sums, means over windows,
-    maxima and Flatten hand moves on as they are, see `Drift`; an output of the graph, or anything else, takes none back.
+    maxima and Flatten hand moves on as they are, see `Drift`; an output of the graph, a layer whose inputs have no
+    moments, or anything else, takes none back.
+
+    Args:
+        graph: of the node.
+        node: a Conv or Gemm.
+        moments: of the graph's values, as far as they are known.
     """
-    consumers, seen, waiting, worst = graph.consumers(), set(), [node.output], 0.0
+    consumers, seen, waiting, worst = graph.consumers(), set[str](), [node.output], 0.0
     while waiting:
         name = waiting.pop()
-        if name in seen:
-            continue
-        seen.add(name)
         readers = consumers[name]
-        if name in graph.outputs or not readers:
+        if name in graph.outputs or not readers or name not in moments:
             return None
         for reader in readers:
             if isinstance(reader.operator, Conv | Gemm):
                 if reader.inputs[0] != name or reader.inputs[1] not in graph.constants:
                     return None
                 worst = max(worst, _missed(graph, reader))
-            elif _hands_on(graph, reader):
-                waiting.append(reader.output)
-            else:
+            elif not _hands_on(graph, reader):
                 return None
+            elif reader.output not in seen:
+                seen.add(reader.output)
+                waiting.append(reader.output)
     return worst
 
 

@@ -122,18 +122,19 @@ def _lower_weighted(
     codes = shape.round(weights, builder.recipe.rounding, builder.second_moments.get(node.name))
     wanted, means = bias, None
     bound = spec.bias is not BiasPlace.ACCUMULATOR
-    known, computed = builder.moments.get(node.inputs[0]), builder.moments.get(node.output)
+    known = builder.moments.get(node.inputs[0])
     if builder.recipe.correct_bias and known is not None:
         error = shape.dequantize(codes) - weights
         wanted = corrected_bias(builder.graph, node, builder.moments, bias, error)
         shift = drift.of(node.inputs[0])
         if shift is not None:
-            handed = weights * mean_inputs(builder.graph, node, shift, weights.shape)
+            handed = (weights + error) * mean_inputs(builder.graph, node, shift, weights.shape)
             wanted = wanted - handed.reshape(outputs, -1).sum(axis=1)
         means = mean_inputs(builder.graph, node, known.after.mean.array, weights.shape)
-    moves = Moves(builder.graph, node, None if means is None else computed, target, bound)
-    moved = moves.chosen(np.zeros(outputs))
+    moves = Moves(builder.graph, node, {} if means is None else builder.moments, target, bound)
+    moved = np.zeros(outputs)
     if not bound:
+        moved = moves.chosen(moved)
         wanted = wanted + moved
     placed = place_bias(spec, wanted, read, found, written, _price(builder, node))
     missing = wanted - placed.real
