@@ -128,7 +128,7 @@ def _lower_weighted(
         wanted = corrected_bias(builder.graph, node, builder.moments, bias, error)
         shift = drift.of(node.inputs[0])
         if shift is not None:
-            handed = (weights + error) * mean_inputs(builder.graph, node, shift, weights.shape)
+            handed = weights * mean_inputs(builder.graph, node, shift, weights.shape)
             wanted = wanted - handed.reshape(outputs, -1).sum(axis=1)
         means = mean_inputs(builder.graph, node, known.after.mean.array, weights.shape)
     moves = Moves(builder.graph, node, {} if means is None else builder.moments, target, bound)
