@@ -196,11 +196,11 @@ def default_steps(spec: TargetSpec) -> tuple[str, ...]:
     the networks of docs/accuracy.md.
     """
     omitted = {"absorb_bias", "gptq", "correct_on_samples"}
-    # Elsewhere a zero point does it, or unsigned codes do; and biases of few bits lose more than activations gain.
+    # Elsewhere a zero point does it, or unsigned codes do; and biases on the weights' grid cannot hold the shift.
     if not (
         isinstance(spec, PowerOfTwoSpec)
         and not spec.unsigned
-        and spec.bias is BiasPlace.ACCUMULATOR
+        and spec.bias is not BiasPlace.WEIGHTS
     ):
         omitted.add("center_ranges")
     # One weight scale for all channels cannot take up a factor of each; a scale of its own needs no equalizing.

@@ -9,16 +9,27 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from intlower.compiler.graph import Graph, Node
+from intlower.compiler.calibration.from_moments import (
+    POOLED_SHARE,
+    POOLED_SIZE,
+    pooled_positions,
+)
+from intlower.compiler.graph import Graph, Moments, Node
 from intlower.compiler.moments import ValueMoments
-from intlower.compiler.operators import Activation, Add, Conv, Gemm, activation_bounds
+from intlower.compiler.operators import (
+    Activation,
+    Add,
+    AveragePool,
+    Conv,
+    Gemm,
+    GlobalAveragePool,
+    activation_bounds,
+)
 
 Array = NDArray[np.float64]
 
 # How many times worse a squared error of saturation is than one of rounding: rounding errors are independent, and cancel in
 # the sums of the next layer; saturation errs in one direction, in neighbouring numbers at once.
-
-
 SATURATION_PRICE = 2.0
 
 # Points of the midpoint rule.
@@ -58,7 +69,8 @@ def value_errors(
     """Return the expected error of a node's output on grids of several steps; None where its spread is not known.
 
     Known it is after a Conv or Gemm whose statistics the model holds, and of a sum: the tails of that are as wide as if
-    both summands went together, which is what residual branches do.
+    both summands went together, which is what residual branches do. A mean over POOLED_SIZE positions or more is taken to
+    have POOLED_SHARE of the spread of one.
 
     Args:
         graph: of the node.
@@ -79,6 +91,12 @@ def value_errors(
                 moments[name].after.std.array for name in node.inputs if name in moments
             ]
             tail = sum(summands, start=np.zeros(len(std)))
+        case AveragePool() | GlobalAveragePool():
+            if pooled_positions(graph, node, node.operator) < POOLED_SIZE:
+                return None
+            tail = POOLED_SHARE * std
+            narrow = Moments.of(known.after.mean.array, tail)
+            known = ValueMoments(before=narrow, after=narrow)
         case _:
             return None
     return activation_errors(known, node.activation, steps, reach, tail)

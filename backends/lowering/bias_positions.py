@@ -28,10 +28,12 @@ class Bias:
     Attributes:
         codes: [O], in units of the accumulator.
         real: float64 [O], the numbers that they stand for.
+        steps: float64 [O], between such numbers.
     """
 
     codes: list[int]
     real: NDArray[np.float64]
+    steps: NDArray[np.float64]
 
     @staticmethod
     def covering(spec: PowerOfTwoSpec, bound: float) -> int:
@@ -103,7 +105,7 @@ def _held(
         shift = int(unit) - int(position)
         codes.append(code << shift if shift >= 0 else int(shift_half_up(code, -shift)))
     real = np.array([float(code) for code in codes]) * np.exp2(-accumulator.astype(np.float64))
-    return Bias(codes, real)
+    return Bias(codes, real, np.exp2(-own.astype(np.float64)))
 
 
 def settle_means(

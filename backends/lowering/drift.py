@@ -1,8 +1,8 @@
-"""How far the means of values have moved from those of the float network, where biases of few bits could not hold them."""
+"""How far the means of values have moved from those of the float network, by biases of few bits and by ties."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 
@@ -27,6 +27,10 @@ from intlower.compiler.operators import (
 Array = NDArray[np.float64]
 
 
+def _exactly(node: Node) -> None:
+    """Tell of rounding that moves no mean."""
+
+
 @dataclass(slots=True)
 class Drift:
     """The shifts of channel means, collected while one graph is lowered.
@@ -34,19 +38,21 @@ class Drift:
     Attributes:
         graph: of the values.
         moments: of its values in the float network, as far as they are known.
+        rounded: returns what rounding itself adds to the means of a node's results, [C] before the activation, or None.
         found: the shift of each value that has one, [C], after its activation.
         forgotten: values that are known to have none.
     """
 
     graph: Graph
     moments: Mapping[str, ValueMoments]
+    rounded: Callable[[Node], Array | None] = _exactly
     found: dict[str, Array] = field(default_factory=dict)
     forgotten: set[str] = field(default_factory=set)
 
     def of(self, name: str) -> Array | None:
         """Return the shift of a value, following it back through what hands it on; None where there is none.
 
-        1. Sums add shifts; Concat along the channels joins them.
+        1. Sums add shifts, and what their own rounding adds; Concat along the channels joins them.
         2. A maximum shifts by as much as what it is taken of (in truth by no more); a mean does, and a Flatten of one
            position for each channel.
         3. Everything else is taken to forget them.
@@ -66,12 +72,19 @@ class Drift:
             ]
             if before:
                 waiting += before
-            elif self._recorded(node, self._handed_on(node)) is None:
+            elif self._recorded(node, self._shifted(node)) is None:
                 self.forgotten.add(node.output)
         return self.found.get(name)
 
+    def _shifted(self, node: Node) -> Array | None:
+        """Return the shift of what a node computes, before its activation."""
+        handed, own = self._handed_on(node), self.rounded(node)
+        if handed is None or own is None:
+            return own if handed is None else handed
+        return handed + own
+
     def _handed_on(self, node: Node) -> Array | None:
-        """Return the shift of what a node computes, before its activation, from those of its inputs."""
+        """Return it from the shifts of the node's inputs alone."""
         values = [
             self.graph.values[source] for source in node.inputs if source in self.graph.values
         ]
@@ -95,11 +108,19 @@ class Drift:
             case _:  # 3
                 return None
 
-    def record(self, node: Node, shift: Array) -> None:
-        """Keep the shift of what a layer computes, before its activation."""
-        self._recorded(node, shift)
+    def record(self, node: Node, shift: Array, moved: Array | float = 0.0) -> None:
+        """Keep the shift of what a layer computes, before its activation.
 
-    def _recorded(self, node: Node, shift: Array | None) -> Array | None:
+        Args:
+            node: the layer.
+            shift: [C].
+            moved: by how much, besides, numbers and the activation's bounds moved together, [C].
+        """
+        self._recorded(node, shift, moved)
+
+    def _recorded(
+        self, node: Node, shift: Array | None, moved: Array | float = 0.0
+    ) -> Array | None:
         if shift is None:
             return None
         after = shift
@@ -108,5 +129,5 @@ class Drift:
             mean, std = at.before.mean.array, at.before.std.array
             bounds = activation_bounds(node.activation)
             after = clipped_normal(mean + shift, std, *bounds)[0] - at.after.mean.array
-        self.found[node.output] = after
-        return after
+        self.found[node.output] = after + moved
+        return self.found[node.output]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -16,9 +16,11 @@ from intlower.backends.lowering.correction import corrected_bias, mean_inputs
 from intlower.backends.lowering.drift import Drift
 from intlower.backends.lowering.lower import lower_graph
 from intlower.backends.lowering.mean_divisors import dpu_divisor
+from intlower.backends.lowering.moves import Moves, moved_bounds
 from intlower.backends.lowering.positions import encode_powers, position_of
 from intlower.backends.lowering.power_weights import PowerWeights, weight_positions
 from intlower.backends.lowering.scales import integer_scale
+from intlower.backends.lowering.ties import tie_shift
 from intlower.backends.lowering.weighted import emit_weighted
 from intlower.compiler.calibration import Ranges
 from intlower.compiler.expected_error import shift_errors
@@ -61,9 +63,12 @@ def lower_powers(
         second_moments=second_moments or {},
         divisor=spec.mean_divisor,
     )
-    return lower_graph(
-        builder, origin, partial(_lower_weighted, spec, positions, Drift(graph, moments))
-    )
+
+    def rounded(node: Node) -> NDArray[np.float64] | None:
+        return tie_shift(graph, node, builder.encodings, moments, builder.rule("add"))
+
+    drift = Drift(graph, moments, rounded)
+    return lower_graph(builder, origin, partial(_lower_weighted, spec, positions, drift))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,8 +99,8 @@ def _lower_weighted(
 ) -> None:
     """Emit `conv2d` or `gemm`: weights at their position, the bias at its own, means kept.
 
-    What a bias of few bits cannot hold of the corrected mean, rounding of weights makes up for, see `settle_means`; and
-    what that cannot either, the next layers do, see `Drift`.
+    What a bias of few bits cannot hold of the corrected mean, the next layer's takes over, see `Moves`; or rounding of
+    weights makes up for it, see `settle_means`; and what that cannot either, the next layers do, see `Drift`.
 
     Raises:
         AccumulatorOverflow: see `lowering.weighted.lower_weighted`; ScaleOutOfRange alike.
@@ -116,6 +121,7 @@ def _lower_weighted(
     shape = PowerWeights(spec, found)
     codes = shape.round(weights, builder.recipe.rounding, builder.second_moments.get(node.name))
     wanted, means = bias, None
+    bound = spec.bias is not BiasPlace.ACCUMULATOR
     known = builder.moments.get(node.inputs[0])
     if builder.recipe.correct_bias and known is not None:
         error = shape.dequantize(codes) - weights
@@ -125,19 +131,28 @@ def _lower_weighted(
             handed = weights * mean_inputs(builder.graph, node, shift, weights.shape)
             wanted = wanted - handed.reshape(outputs, -1).sum(axis=1)
         means = mean_inputs(builder.graph, node, known.after.mean.array, weights.shape)
+    moves = Moves(builder.graph, node, {} if means is None else builder.moments, target, bound)
+    moved = np.zeros(outputs)
+    if not bound:
+        moved = moves.chosen(moved)
+        wanted = wanted + moved
     placed = place_bias(spec, wanted, read, found, written, _price(builder, node))
+    missing = wanted - placed.real
+    if bound:
+        moved = moves.chosen(np.where(np.abs(missing) <= placed.steps / 2, -missing, 0.0))
+        missing = missing + moved
     if known is not None and means is not None:
-        missing = wanted - placed.real
-        if shape.settles and spec.bias is not BiasPlace.ACCUMULATOR:
+        if shape.settles and bound:
             before = codes
             spread = np.square(known.after.std.array)
             variances = mean_inputs(builder.graph, node, spread, weights.shape)
             codes = settle_means(weights, codes, shape.grid, means, variances, missing)
             turned = shape.dequantize(codes) - shape.dequantize(before)
             missing = missing - (turned * means).reshape(outputs, -1).sum(axis=1)
-        drift.record(node, -missing)
+        drift.record(node, -missing, moved + moves.limit_shift(moved))
+    emitted = replace(node, activation=moved_bounds(node.activation, moved))
     limit = spec.accumulator.limit
-    emit_weighted(builder, node, source, shape.grid, codes, placed.codes, limit)
+    emit_weighted(builder, emitted, source, shape.grid, codes, placed.codes, limit)
 
 
 def _price(builder: ProgramBuilder, node: Node) -> Callable[[NDArray[np.float64]], float]:

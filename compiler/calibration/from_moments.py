@@ -202,7 +202,7 @@ def _node_range(
                 joined = joined.joined(other)
             return joined
         case AveragePool() | GlobalAveragePool():  # 2
-            positions = _positions(graph, node, operator)
+            positions = pooled_positions(graph, node, operator)
             share = widened * (POOLED_SHARE if positions >= POOLED_SIZE else 1.0)
             if source is None:
                 return None if moments is None else _spread(moments, low, high, share)
@@ -224,7 +224,9 @@ def _image(operator: Elementwise, source: Range) -> Range | None:
     return Range(float(values.min()), float(values.max()), SOURCE)
 
 
-def _positions(graph: Graph, node: Node, operator: AveragePool | GlobalAveragePool) -> int:
+def pooled_positions(
+    graph: Graph, node: Node, operator: AveragePool | GlobalAveragePool
+) -> int:
     """Return over how many positions a pool takes the mean."""
     if isinstance(operator, AveragePool):
         return math.prod(operator.kernel_shape)

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from graph_building import graph_of
 
+from intlower.compiler.calibration.from_moments import POOLED_SHARE
 from intlower.compiler.expected_error import (
     SATURATION_PRICE,
     activation_errors,
     shift_errors,
+    value_errors,
     weight_errors,
 )
 from intlower.compiler.graph import Moments
 from intlower.compiler.moments import ValueMoments, clipped_normal
-from intlower.compiler.operators import Activation, Clip, Relu, activation_bounds
+from intlower.compiler.operators import (
+    Activation,
+    AveragePool,
+    Clip,
+    GlobalAveragePool,
+    Relu,
+    activation_bounds,
+)
 
 NUMBERS = 1 << 20
 
@@ -71,3 +81,23 @@ def test_weights_that_saturate_cost_what_they_lose() -> None:
         codes = np.clip(np.rint(weights / step), -127, 127)
         assert error == pytest.approx(np.square(codes * step - weights).mean(), rel=0.1)
     assert found.power == pytest.approx(np.square(weights).mean())
+
+
+@pytest.mark.parametrize("size", [4, 7])
+def test_means_over_maps_are_narrower_than_one_position(size: int) -> None:
+    graph = graph_of({"x": (None, 1, size, size)}, [(GlobalAveragePool(), "x", "y")], "y", {})
+    whole = moments(1.0, 1.0, None)
+    steps, reach, node = np.exp2(-np.arange(3.0, 8.0)), (-128, 127), graph.nodes[0]
+    found = value_errors(graph, node, {"y": whole}, steps, reach)
+    narrow = moments(1.0, POOLED_SHARE, None)
+    expected = activation_errors(narrow, None, steps, reach, np.full(1, POOLED_SHARE))
+    assert found is not None
+    assert np.array_equal(found.errors, expected.errors)
+    assert found.power == POOLED_SHARE**2
+
+
+def test_means_over_few_positions_are_not_known() -> None:
+    pool = AveragePool(kernel_shape=(3, 3))
+    graph = graph_of({"x": (None, 1, 6, 6)}, [(pool, "x", "y")], "y", {})
+    known = {"y": moments(1.0, 1.0, None)}
+    assert value_errors(graph, graph.nodes[0], known, np.ones(1), (-128, 127)) is None

@@ -58,10 +58,14 @@ def test_other_layers_are_left_alone(activation: Activation | None, second: Conv
     assert CenterRanges()(graph) == graph
 
 
-def test_it_is_a_default_where_codes_are_signed_powers_of_two_and_biases_wide() -> None:
+def test_it_is_a_default_where_codes_are_signed_powers_of_two_and_biases_not_on_the_weights_grid() -> (
+    None
+):
     for target, taken in (
-        ("vitis", False),
+        ("vitis", True),
         ("ristretto", True),
+        ("ristretto:bias=parameters", False),
+        ("cvflow", False),
         ("snpe", False),
         ("tensorrt", False),
     ):
