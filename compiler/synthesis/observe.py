@@ -11,11 +11,23 @@ from numpy.typing import NDArray
 from intlower.compiler.evaluate import check_inputs
 from intlower.compiler.evaluate.run import constant_tensors, forward
 from intlower.compiler.graph import Graph, Moments, Node
-from intlower.compiler.operators import Conv, ConvTranspose, Gemm
+from intlower.compiler.operators import (
+    Add,
+    AveragePool,
+    Conv,
+    ConvTranspose,
+    Gemm,
+    GlobalAveragePool,
+    Mul,
+    Sub,
+)
 from intlower.compiler.synthesis.cores import single_thread
 
 # Inputs in one run: every value in use is held for so many.
 BATCH = 4
+
+# Operators whose result's spread depends on how their operands hang together, which moments alone do not say.
+_JOINT = (Add, Sub, Mul, AveragePool, GlobalAveragePool)
 
 
 def weighted_layers(graph: Graph) -> list[Node]:
@@ -28,9 +40,9 @@ def weighted_layers(graph: Graph) -> list[Node]:
 def observed_moments(
     graph: Graph, inputs: Mapping[str, NDArray[np.float32]]
 ) -> dict[str, Moments]:
-    """Return mean and std of each channel of the inputs, and of every layer with weights before its activation.
+    """Return mean and std of each channel of the inputs, of every layer with weights, and of sums, products and mean pools.
 
-    What batch normalization would have recorded, had it seen these inputs. The same inputs give the same numbers on any number
+    Before the activation: what batch normalization would have recorded, had it stood there and seen these inputs. The same inputs give the same numbers on any number
     of cores.
 
     Args:
@@ -50,6 +62,7 @@ def observed_moments(
         sums[name] = (count + samples.shape[1], first + samples.sum(1), second + square)
 
     wanted = {node.output for node in weighted_layers(graph)}
+    wanted |= {node.output for node in graph.nodes if isinstance(node.operator, _JOINT)}
 
     def tap(node: Node, result: torch.Tensor) -> torch.Tensor:
         if node.output in wanted:
