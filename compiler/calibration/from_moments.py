@@ -125,19 +125,16 @@ def ranges_from_moments(
     for node in graph.nodes:
         known_moments = moments.get(node.output)
         found = _node_range(graph, node, ranges, known_moments, widened)
-        if found is not None and known_moments is not None and node.output in scores:
-            mean = known_moments.before.mean.array
-            found = found.clipped(
-                float(mean.min()) - SOFTMAX_REACH, float(mean.max()) + SOFTMAX_REACH
-            )
-        if (
-            found is not None
-            and known_moments is not None
-            and node.output not in kept
-            and not isinstance(node.operator, _FOLLOWING)
-        ):
-            bounds = activation_bounds(node.activation)
-            found = _by_rule(known_moments, bounds, method, form or GridForm())
+        computed = not isinstance(node.operator, _FOLLOWING)
+        if found is not None and known_moments is not None and computed:
+            if node.output in scores:
+                mean = known_moments.before.mean.array
+                found = found.clipped(
+                    float(mean.min()) - SOFTMAX_REACH, float(mean.max()) + SOFTMAX_REACH
+                )
+            if node.output not in kept:
+                bounds = activation_bounds(node.activation)
+                found = _by_rule(known_moments, bounds, method, form or GridForm())
         if found is not None:
             ranges[node.output] = found
     return ranges

@@ -53,13 +53,10 @@ def observed_moments(
         DataError: the inputs do not fit.
     """
     step = max((value.shape[0] or BATCH for value in graph.inputs), default=BATCH)
-    sums: dict[str, tuple[int, torch.Tensor, torch.Tensor]] = {}
+    sums: dict[str, _Sums] = {}
 
     def add(name: str, x: torch.Tensor) -> None:
-        samples = x.transpose(0, 1).flatten(1).double()
-        count, first, second = sums.get(name, (0, torch.zeros(()), torch.zeros(())))
-        square = samples.square().sum(1)
-        sums[name] = (count + samples.shape[1], first + samples.sum(1), second + square)
+        sums.setdefault(name, _Sums(x)).add(x)
 
     wanted = {node.output for node in weighted_layers(graph)}
     wanted |= {node.output for node in graph.nodes if isinstance(node.operator, _JOINT)}
@@ -83,10 +80,30 @@ def observed_moments(
                 if tensor.dim() > 1:
                     add(name, tensor)
             forward(graph, tensors, (), parameters, tap)
-    return {name: _moments(*found) for name, found in sums.items()}
+    return {name: found.moments() for name, found in sums.items()}
 
 
-def _moments(count: int, first: torch.Tensor, second: torch.Tensor) -> Moments:
-    mean = first / count
-    variance = (second / count - mean.square()).clamp_min(0.0)
-    return Moments.of(mean.numpy(), variance.sqrt().numpy())
+class _Sums:
+    """Sums of each channel of one value, about a number that it has: what never varies has a deviation of exactly 0."""
+
+    def __init__(self, x: torch.Tensor) -> None:
+        self._axes = [axis for axis in range(x.dim()) if axis != 1]
+        self._about = x[
+            tuple(slice(None) if axis == 1 else slice(1) for axis in range(x.dim()))
+        ]
+        self._count = 0
+        self._first = self._second = torch.zeros((), dtype=torch.float64)
+
+    def add(self, x: torch.Tensor) -> None:
+        apart = x - self._about
+        self._count += x.numel() // x.shape[1]
+        # Torch sums float32 pairwise: as exact as the numbers are.
+        self._first = self._first + apart.sum(self._axes).double()
+        self._second = self._second + apart.square_().sum(self._axes).double()
+
+    def moments(self) -> Moments:
+        mean = self._first / self._count
+        variance = (self._second / self._count - mean.square()).clamp_min(0.0)
+        return Moments.of(
+            (self._about.flatten().double() + mean).numpy(), variance.sqrt().numpy()
+        )

@@ -71,7 +71,7 @@ def one_stands_out(factor: float, shift: float) -> tuple[NDArray[np.float64], ..
 
 
 @given(st.floats(6.0, 40.0), st.floats(-30.0, 30.0), st.booleans(), st.integers(0, 3))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_a_feature_that_stands_out_is_found(
     factor: float, shift: float, transposed: bool, seed: int
 ) -> None:
@@ -81,19 +81,20 @@ def test_a_feature_that_stands_out_is_found(
     profile = estimate.profile
     assert profile is not None
     assert profile.axis == (0 if transposed else 1)
-    assert abs(profile.mean[0] - shift) < 0.15 * factor
-    assert profile.std[0] == pytest.approx(factor, rel=0.2)
+    size = float(np.hypot(shift, factor))
+    assert abs(profile.mean[0] - shift) < 0.15 * size
+    assert profile.std[0] == pytest.approx(factor, abs=0.15 * size)
     assert profile.std[1:].max() < 4.0
     assert estimate.std == pytest.approx(inputs.std(), rel=0.2)
     # The range holds nearly everything, and is no wider than a range of mean +- 5 deviations of what stands out.
     low, high = estimate.range.minimum, estimate.range.maximum
     assert ((inputs < low) | (inputs > high)).mean() < 1e-3
-    assert high - low < 1.1 * (abs(shift) + 10 * factor)
+    assert high - low < 1.2 * (abs(shift) + 10 * factor)
     assert estimate.range.source.endswith("row by row" if transposed else "column by column")
 
 
 @given(st.floats(8.0, 40.0), st.booleans(), st.integers(0, 3))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_folded_weights_tell_it_too(factor: float, transposed: bool, seed: int) -> None:
     inputs = features(np.random.default_rng(seed), *one_stands_out(factor, -factor / 2))
     profile = weights_profile(
@@ -105,7 +106,7 @@ def test_folded_weights_tell_it_too(factor: float, transposed: bool, seed: int) 
 
 
 @given(st.floats(-3.0, 3.0), st.floats(0.1, 50.0), st.integers(0, 5))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_inputs_alike_everywhere_have_no_profile(mean: float, std: float, seed: int) -> None:
     inputs = features(
         np.random.default_rng(seed), np.full(PLACES, mean * std), np.full(PLACES, std)
