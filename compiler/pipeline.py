@@ -30,6 +30,7 @@ from intlower.compiler.second_moments import second_moments
 from intlower.compiler.spec import Contract, TargetSpec
 from intlower.compiler.synthesis import Synthesis
 from intlower.compiler.synthesis import synthesize as synthesize_inputs
+from intlower.compiler.synthesis.assumptions import assumptions, likely
 from intlower.compiler.synthesis.imagine import Imagined, imagine
 from intlower.compiler.synthesis.view import CANVAS, inputs_from
 
@@ -103,7 +104,7 @@ def compile_model(
     held, digest = _imported(path, shapes)
     asked = 0 if prepared.synthesize else synthesize or 0
     # Taken out of the list: while the passes run, nothing else holds the weights that they replace.
-    graph, imagined, seen = _prepared_graph(
+    graph, imagined, seen, input_ranges = _prepared_graph(
         held.pop(), prepared, samples, canvas, input_ranges, asked, seed, say
     )
     # What the host computes between halves is on grids that follow from ranges.
@@ -202,8 +203,15 @@ def _prepared_graph(
     count: int,
     seed: int,
     say: Callable[[str], None],
-) -> tuple[Graph, Imagined | None, Mapping[str, NDArray[np.float32]] | None]:
+) -> tuple[
+    Graph,
+    Imagined | None,
+    Mapping[str, NDArray[np.float32]] | None,
+    Mapping[str, tuple[float, float]] | None,
+]:
     """Return the graph after every pass, and where it has no moments what gave them: inputs made up, or a canvas as it is seen.
+
+    The last is the inputs' ranges: those given, and the one in which such a graph was made to see the canvas.
 
     They come in the place of the pass `ImagineMoments`, with what only the caller knows: samples are better, then what other
     models made, and none are made up where only data of the file may decide.
@@ -223,6 +231,7 @@ def _prepared_graph(
         named(marker.name)
     if marker is not None and marker.applies(graph):
         if samples is None and canvas is not None:
+            input_ranges = _with_likely(graph, input_ranges)
             samples = seen = _seen(graph, canvas, input_ranges)
         if samples is not None:
             say("observe samples")
@@ -233,7 +242,27 @@ def _prepared_graph(
             )
             graph = marker.told(graph, imagined)
             _warn_of(imagined)
-    return run_passes(graph, recipe.passes[place + 1 :], named), imagined, seen
+    graph = run_passes(graph, recipe.passes[place + 1 :], named)
+    return graph, imagined, seen, input_ranges
+
+
+def _with_likely(
+    graph: Graph, given: Mapping[str, tuple[float, float]] | None
+) -> Mapping[str, tuple[float, float]]:
+    """Return the inputs' ranges, those not given as `likely` finds them: wide enough for every preprocessing that may be meant."""
+    ranges = dict(given or {})
+    choices = {value.name: assumptions(value, ranges.get(value.name)) for value in graph.inputs}
+    for name in choices.keys() - ranges.keys():
+        found = likely(graph, name, choices).range
+        ranges[name] = (found.minimum, found.maximum)
+        warnings.warn(
+            CalibrationWarning(
+                f"no batch-norm statistics tell what input {name!r} holds: it is {found.source}",
+                "give its range with --input-range",
+            ),
+            stacklevel=3,
+        )
+    return ranges
 
 
 def _warn_of(imagined: Imagined) -> None:
