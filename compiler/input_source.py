@@ -17,10 +17,12 @@ from intlower.compiler.passes.base import run_passes
 from intlower.compiler.passes.imagine_moments import ImagineMoments
 from intlower.compiler.recipe import Recipe
 from intlower.compiler.synthesis import synthesize
+from intlower.compiler.synthesis.assumptions import assumptions, likely
 from intlower.compiler.synthesis.imagine import Imagined, imagine
 from intlower.compiler.synthesis.view import CANVAS, inputs_from
 
 Arrays = Mapping[str, NDArray[Any]]
+InputRanges = Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +44,7 @@ class InputSource:
     count: int | None
     asked: bool
     budget_seconds: float | None
-    ranges: Mapping[str, tuple[float, float]] | None
+    ranges: InputRanges | None
     seed: int
 
 
@@ -54,11 +56,13 @@ class PreparedGraph:
         graph: after every pass.
         imagined: inputs that were made up for it, or None.
         seen: a shared canvas as this network sees it, where the passes needed it, or None.
+        ranges: of the inputs: those given, and those within which such a network was made to see the canvas.
     """
 
     graph: Graph
     imagined: Imagined | None
     seen: Mapping[str, NDArray[np.float32]] | None
+    ranges: InputRanges | None
 
 
 def input_source(
@@ -67,7 +71,7 @@ def input_source(
     recipe: Recipe,
     *,
     budget_seconds: float | None,
-    ranges: Mapping[str, tuple[float, float]] | None,
+    ranges: InputRanges | None,
     seed: int,
 ) -> InputSource:
     """Return the source that a caller and a recipe name together.
@@ -133,12 +137,14 @@ def prepare(
     graph = run_passes(held.pop(), recipe.passes[:place], named)
     imagined: Imagined | None = None
     seen = None
+    ranges = source.ranges
     if marker is not None:
         named(marker.name)
     if marker is not None and marker.applies(graph):
         samples = source.samples
         if source.canvas is not None:
-            samples = seen = seen_inputs(graph, source)
+            ranges = _with_likely(graph, ranges)
+            samples = seen = seen_inputs(graph, source.canvas, ranges)
         if samples is not None:
             say("observe samples")
             graph = marker.shown(graph, samples)
@@ -146,14 +152,14 @@ def prepare(
             imagined = imagine(
                 graph,
                 seed=source.seed,
-                input_ranges=source.ranges,
+                input_ranges=ranges,
                 count=(source.count or 0) if source.asked else 0,
                 progress=say,
             )
             graph = marker.told(graph, imagined)
             _warn_of(imagined)
     graph = run_passes(graph, recipe.passes[place + 1 :], named)
-    return PreparedGraph(graph=graph, imagined=imagined, seen=seen)
+    return PreparedGraph(graph=graph, imagined=imagined, seen=seen, ranges=ranges)
 
 
 def synthetic_inputs(
@@ -165,7 +171,7 @@ def synthetic_inputs(
         CalibrationError: a step of the recipe needs them, and the network tells too little to make them.
     """
     if source.canvas is not None:
-        return prepared.seen or seen_inputs(prepared.graph, source), ()
+        return prepared.seen or seen_inputs(prepared.graph, source.canvas, prepared.ranges), ()
     if source.count is None:
         return None, ()
     if prepared.imagined is not None:
@@ -188,11 +194,12 @@ def synthetic_inputs(
     return made.samples, (f"synthetic inputs kept: {made.verdict}",)
 
 
-def seen_inputs(graph: Graph, source: InputSource) -> Mapping[str, NDArray[np.float32]]:
+def seen_inputs(
+    graph: Graph, canvas: NDArray[Any], ranges: InputRanges | None
+) -> Mapping[str, NDArray[np.float32]]:
     """Return what the network sees of the canvas that it shares with others."""
-    assert source.canvas is not None
     name = graph.inputs[0].name
-    given = (source.ranges or {}).get(name)
+    given = (ranges or {}).get(name)
     if given is None and len(graph.inputs) == 1 and estimate_input(graph, name) is None:
         warnings.warn(
             CalibrationWarning(
@@ -201,7 +208,24 @@ def seen_inputs(graph: Graph, source: InputSource) -> Mapping[str, NDArray[np.fl
             ),
             stacklevel=3,
         )
-    return inputs_from(graph, source.canvas, given)
+    return inputs_from(graph, canvas, given)
+
+
+def _with_likely(graph: Graph, given: InputRanges | None) -> InputRanges:
+    """Return the inputs' ranges, those not given as `likely` finds them: wide enough for every preprocessing that may be meant."""
+    ranges = dict(given or {})
+    choices = {value.name: assumptions(value, ranges.get(value.name)) for value in graph.inputs}
+    for name in choices.keys() - ranges.keys():
+        found = likely(graph, name, choices).range
+        ranges[name] = (found.minimum, found.maximum)
+        warnings.warn(
+            CalibrationWarning(
+                f"no batch-norm statistics tell what input {name!r} holds: it is {found.source}",
+                "give its range with --input-range",
+            ),
+            stacklevel=3,
+        )
+    return ranges
 
 
 def _warn_of(imagined: Imagined) -> None:

@@ -104,7 +104,7 @@ def compile_model(
             synthetic=synthetic,
             method=method or _usual_method(chosen.spec, source.samples is not None),
             form=_grid_form(chosen.spec),
-            input_ranges=input_ranges,
+            input_ranges=ready.ranges,
             assumed=_assumed(ready),
             seed=seed,
             noise=not prepared.data_free,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from intlower import api
 from intlower.compiler.discovery import load_target
 from intlower.compiler.errors import CalibrationWarning, LoweringError
+from intlower.compiler.program import IntegerProgram
 from intlower.evaluation import Evaluation, class_scores, open_integer_program, summarise
 
 Steps = tuple[str, ...]
@@ -30,6 +31,8 @@ class AblationRow:
         evaluation: on the samples; None where the network cannot be lowered so.
         failure: why it cannot, else empty.
         seconds: of the compilation.
+        unchanged: whether the integers are those of the recipe that this one adds a step to, or takes one from; the
+            evaluation is that one's then.
     """
 
     label: str
@@ -37,6 +40,7 @@ class AblationRow:
     evaluation: Evaluation | None
     failure: str
     seconds: float
+    unchanged: bool = False
 
     def document(self) -> dict[str, Any]:
         """Return the row for a JSON document."""
@@ -45,7 +49,7 @@ class AblationRow:
             document["failure"] = self.failure
         else:
             document |= self.evaluation.document()
-        return document | {"seconds": round(self.seconds, 3)}
+        return document | {"unchanged": self.unchanged, "seconds": round(self.seconds, 3)}
 
 
 def labelled_recipes(steps: Sequence[str]) -> list[tuple[str, Steps]]:
@@ -76,6 +80,8 @@ def ablate(
 ) -> list[AblationRow]:
     """Return what each step of a target's default recipe is worth on a labelled set.
 
+    A step that changes no integer is not run again.
+
     Args:
         model: path of the ONNX file.
         target: name of an installed target.
@@ -93,7 +99,8 @@ def ablate(
     """
     chosen = load_target(target)
     steps = chosen.recipe("default", added=added).steps
-    rows = []
+    rows: list[AblationRow] = []
+    compared: tuple[IntegerProgram, Evaluation] | None = None
     for label, some in labelled_recipes(steps):
 
         def count(done: int, total: int, label: str = label) -> None:
@@ -118,18 +125,30 @@ def ablate(
                 rows.append(_failed(label, some, error, time.perf_counter() - begin))
                 continue
         seconds = time.perf_counter() - begin
-        network = open_integer_program(program, threads)
-        scores = class_scores(network, inputs, labels, count)
+        unchanged = compared is not None and _same_integers(program, compared[0])
+        if compared is not None and unchanged:
+            evaluation = compared[1]
+        else:
+            network = open_integer_program(program, threads)
+            scores = class_scores(network, inputs, labels, count)
+            evaluation = summarise(scores, labels, float_scores, step=network.step)
         rows.append(
             AblationRow(
                 label=label,
                 steps=some,
-                evaluation=summarise(scores, labels, float_scores, step=network.step),
+                evaluation=evaluation,
                 failure="",
                 seconds=seconds,
+                unchanged=unchanged,
             )
         )
+        if some == steps[: len(some)]:  # grown; the last of these has every step
+            compared = (program, evaluation)
     return rows
+
+
+def _same_integers(program: IntegerProgram, other: IntegerProgram) -> bool:
+    return replace(program, origin=other.origin) == other
 
 
 def _failed(label: str, steps: Steps, error: LoweringError, seconds: float) -> AblationRow:

@@ -1,4 +1,4 @@
-"""Which values are never clipped."""
+"""Which values are never clipped, and which are a softmax's."""
 
 from __future__ import annotations
 
@@ -40,3 +40,25 @@ def final_values(graph: Graph) -> set[str]:
         ):
             final.update(node.inputs)
     return final
+
+
+def read_by_softmax(graph: Graph) -> set[str]:
+    """Return the values that nothing but a softmax reads, or what only moves numbers on their way to one."""
+    readers = graph.consumers()
+    scores: set[str] = set()
+    for node in reversed(graph.nodes):
+        users = readers.get(node.output, ())
+        if (
+            users
+            and node.output not in graph.outputs
+            and all(
+                isinstance(user.operator, Softmax)
+                or (
+                    isinstance(user.operator, Flatten | Reshape | Identity | Transpose)
+                    and user.output in scores
+                )
+                for user in users
+            )
+        ):
+            scores.add(node.output)
+    return scores

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from intlower.compiler.calibration.final import final_values
+from intlower.compiler.calibration.final import final_values, read_by_softmax
 from intlower.compiler.calibration.methods.form import GridForm
 from intlower.compiler.calibration.methods.select import Method, limits
 from intlower.compiler.calibration.modelled import (
@@ -61,6 +61,11 @@ POOLED_SIZE = 16
 # the former, lost nothing on the networks it was measured on, where deviations alone clipped the logits (tried with 6).
 CORRELATED_SHARE = 0.5
 
+# Numbers that a softmax turns into shares need reach no further from their mean. A loss of cross-entropy in float32 stops
+# pushing a class up once the others' share is lost beside 1, at 24 ln 2 = 16.6; twice that leaves room for what follows from
+# that on other samples. Of five networks of docs/accuracy.md the logits of one exceeded it, by a tenth.
+SOFTMAX_REACH = 2 * 24 * math.log(2)
+
 # Points at which a function is looked at: the least value of SiLU between two of them is missed by less than 1e-5.
 POINTS = 1025
 
@@ -95,7 +100,8 @@ def ranges_from_moments(
     """Return the ranges of the values that have moments, or that follow from values that have a range.
 
     1. A value with moments: mean - 5 std to mean + 5 std over all channels (for 8-bit codes, see `deviations`), then limited
-       by its activation; a sum that no batch norm follows is widened, see CORRELATED_SHARE.
+       by its activation; a sum that no batch norm follows is widened, see CORRELATED_SHARE; what a softmax reads goes no
+       further than SOFTMAX_REACH.
     2. A mean or a maximum over windows never leaves the range of its input (with 0, where padding is counted). A mean over
        POOLED_SIZE positions or more is mean - 5 std to mean + 5 std with POOLED_SHARE of the std.
     3. What moves or limits values has the range of its input, moved or limited; Concat joins; Softmax has [0, 1].
@@ -116,17 +122,20 @@ def ranges_from_moments(
     widened = deviations((form or GridForm()).bits) / DEVIATIONS
     kept = set(graph.values) if method is Method.MIN_MAX else final_values(graph)
     ranges: dict[str, Range] = dict(inputs)
+    scores = read_by_softmax(graph)
     for node in graph.nodes:
         known_moments = moments.get(node.output)
         found = _node_range(graph, node, ranges, known_moments, widened)
-        if (
-            found is not None
-            and known_moments is not None
-            and node.output not in kept
-            and not isinstance(node.operator, _FOLLOWING)
-        ):
-            bounds = activation_bounds(node.activation)
-            found = _by_rule(known_moments, bounds, method, form or GridForm())
+        computed = not isinstance(node.operator, _FOLLOWING)
+        if found is not None and known_moments is not None and computed:
+            if node.output in scores:
+                mean = known_moments.before.mean.array
+                found = found.clipped(
+                    float(mean.min()) - SOFTMAX_REACH, float(mean.max()) + SOFTMAX_REACH
+                )
+            if node.output not in kept:
+                bounds = activation_bounds(node.activation)
+                found = _by_rule(known_moments, bounds, method, form or GridForm())
         if found is not None:
             ranges[node.output] = found
     return ranges
@@ -202,8 +211,10 @@ def _node_range(
                 joined = joined.joined(other)
             return joined
         case AveragePool() | GlobalAveragePool():  # 2
-            positions = pooled_positions(graph, node, operator)
-            share = widened * (POOLED_SHARE if positions >= POOLED_SIZE else 1.0)
+            known_spread = node.output in graph.moments or (
+                pooled_positions(graph, node, operator) < POOLED_SIZE
+            )
+            share = widened * (1.0 if known_spread else POOLED_SHARE)
             if source is None:
                 return None if moments is None else _spread(moments, low, high, share)
             padded = isinstance(operator, AveragePool) and operator.count_include_pad

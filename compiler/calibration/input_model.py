@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from intlower.compiler.calibration.input_profile import Profile, input_profile
+from intlower.compiler.calibration.modelled import DEVIATIONS, MEASURED_BITS, best_cut
 from intlower.compiler.calibration.ranges import Range
 from intlower.compiler.graph import Graph, Node
 from intlower.compiler.moment_rules import tap_coverage
@@ -28,9 +30,9 @@ PIXEL_MEAN, PIXEL_STD = 0.46, 0.26
 PIXEL_MEAN_LIMITS = (0.25, 0.70)
 PIXEL_STD_LIMITS = (0.15, 0.38)
 
-# A range of inputs that are no pixels, in standard deviations, and what such a range is said to come from.
-DEVIATIONS = 5.0
+# What a range of inputs that are no pixels is said to come from: mean +- DEVIATIONS, or place by place.
 UNKNOWN_BOX = "first layer's moments"
+BY_PLACE = ("first layer's moments, row by row", "first layer's moments, column by column")
 
 _IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])
 _IMAGENET_STD = np.array([0.229, 0.224, 0.225])
@@ -62,12 +64,14 @@ class InputEstimate:
         range: what follows for its range.
         box: what black and white are in each channel, float64 [C] or one entry for all; None where no preprocessing of
             pixels fits.
+        profile: what each row or column is like, where no preprocessing fits and they differ.
     """
 
     mean: NDArray[np.float64]
     std: float
     range: Range
     box: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+    profile: Profile | None = None
 
     @property
     def is_image(self) -> bool:
@@ -87,26 +91,76 @@ def estimate_input(graph: Graph, name: str) -> InputEstimate | None:
         graph: batch norm folded, moments recorded.
         name: of a graph input.
     """
-    for node in graph.nodes:
-        constant = all(parameter in graph.constants for parameter in node.inputs[1:])
-        if name not in node.inputs[:1] or node.output not in graph.moments or not constant:
-            continue
-        if not graph.moments[node.output].std.array.any():  # every channel is dead
-            continue
-        if isinstance(node.operator, Gemm) or (
-            isinstance(node.operator, Conv) and node.operator.groups == 1
-        ):
+    for node in _first_layers(graph, name):
+        # A layer whose every channel is dead tells nothing.
+        if node.output in graph.moments and graph.moments[node.output].std.array.any():
             return _estimate(graph, node)
     return None
 
 
-def _estimate(graph: Graph, node: Node) -> InputEstimate:
+def weights_profile(graph: Graph, name: str) -> Profile | None:
+    """Return what each row or column of an input is like by the first layer's weights and biases alone, where they differ.
+
+    Folded batch norm leaves outputs of a mean near 0, for its bias takes the mean off, and of a deviation near 1, as which its
+    scales begin: where one profile makes all filters' outputs so, it is hardly by chance.
+
+    Args:
+        graph: batch norm folded into weights, no moments.
+        name: of a graph input.
+    """
+    for node in _first_layers(graph, name):
+        weights, bias = _parameters(graph, node)
+        return _profile(graph, node, weights, -bias, np.ones(len(weights)))
+    return None
+
+
+def _first_layers(graph: Graph, name: str) -> list[Node]:
+    """Return the layers of constant weights that read an input, each of its numbers in every filter."""
+    return [
+        node
+        for node in graph.nodes
+        if name in node.inputs[:1]
+        and all(parameter in graph.constants for parameter in node.inputs[1:])
+        and (
+            isinstance(node.operator, Gemm)
+            or (isinstance(node.operator, Conv) and node.operator.groups == 1)
+        )
+    ]
+
+
+def _parameters(graph: Graph, node: Node) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return weights and bias of a layer."""
     weights = graph.constants[node.inputs[1]].array.astype(np.float64)
-    bias = (
-        graph.constants[node.inputs[2]].array.astype(np.float64)
-        if len(node.inputs) == 3
-        else np.zeros(len(weights))
-    )
+    if len(node.inputs) < 3:
+        return weights, np.zeros(len(weights))
+    return weights, graph.constants[node.inputs[2]].array.astype(np.float64)
+
+
+def _profile(
+    graph: Graph,
+    node: Node,
+    weights: NDArray[np.float64],
+    mean: NDArray[np.float64],
+    std: NDArray[np.float64],
+) -> Profile | None:
+    """Return the profile of an input of one channel that a convolution reads, where there is one.
+
+    Args:
+        graph: that holds the node.
+        node: the layer.
+        weights: of the filters that tell something.
+        mean: of their outputs less the bias.
+        std: of their outputs.
+    """
+    if not isinstance(node.operator, Conv) or weights.shape[1] != 1 or not len(weights):
+        return None
+    source, shape = graph.values[node.inputs[0]].shape, graph.values[node.output].shape
+    alike = _deviation(weights, std)[1]
+    return input_profile(node.operator, weights, mean, std, alike, source, shape)
+
+
+def _estimate(graph: Graph, node: Node) -> InputEstimate:
+    weights, bias = _parameters(graph, node)
     moments = graph.moments[node.output]
     mean, std = moments.mean.array, moments.std.array
     alive = std > 1e-3 * np.median(std)  # a dead channel's moments say nothing of the input
@@ -119,8 +173,23 @@ def _estimate(graph: Graph, node: Node) -> InputEstimate:
     if len(taps) < 2 * channels:  # too few equations to tell the channels apart
         by_channel = by_channel.sum(axis=1, keepdims=True)
     solution = np.linalg.lstsq(by_channel / std[:, None], (mean - bias) / std, rcond=1e-6)[0]
-    deviation = _deviation(weights, std)
-    return InputEstimate(solution, deviation, *_range(solution, deviation))
+    deviation = _deviation(weights, std)[0]
+    found, box = _range(solution, deviation)
+    profile = None if box is not None else _profile(graph, node, weights, mean - bias, std)
+    if profile is None:
+        return InputEstimate(solution, deviation, found, box)
+    overall, deviation = profile.overall
+    return InputEstimate(np.array([overall]), deviation, profile_range(profile), None, profile)
+
+
+def profile_range(profile: Profile) -> Range:
+    """Return the range with the least squared error of all places together, at the usual bits.
+
+    What makes other values' tails heavier than a normal distribution's, and their ranges DEVIATIONS wide, are for the most
+    part deviations that differ: here they are known one by one.
+    """
+    low, high = best_cut(profile.mean, profile.std, MEASURED_BITS)
+    return Range(low, high, BY_PLACE[profile.axis])
 
 
 def _coverage(graph: Graph, node: Node) -> NDArray[np.float64]:
@@ -135,8 +204,8 @@ def _coverage(graph: Graph, node: Node) -> NDArray[np.float64]:
     return np.outer(rows, columns).ravel()
 
 
-def _deviation(weights: NDArray[np.float64], std: NDArray[np.float64]) -> float:
-    """Return the input's std: the one for which, over a grid of correlations, the outputs' variances fit best."""
+def _deviation(weights: NDArray[np.float64], std: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the input's std: the one for which, over a grid of correlations, the outputs' variances fit best; and the misfit."""
     best = (np.inf, 1.0)
     if weights.ndim == 4:
         rows, columns = np.indices(weights.shape[2:]).reshape(2, -1)
@@ -160,7 +229,7 @@ def _deviation(weights: NDArray[np.float64], std: NDArray[np.float64]) -> float:
             misfit = float(np.abs(log_scale - middle).mean())
             if misfit < best[0]:
                 best = (misfit, float(np.exp(middle)))
-    return best[1]
+    return best[1], best[0]
 
 
 def _range(

@@ -8,7 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from intlower.compiler.calibration.input_model import PIXEL_BOXES
+from intlower.compiler.calibration.input_model import (
+    PIXEL_BOXES,
+    profile_range,
+    weights_profile,
+)
+from intlower.compiler.calibration.input_profile import Profile
 from intlower.compiler.calibration.ranges import Range
 from intlower.compiler.graph import Graph, Moments, Value
 from intlower.compiler.operators import known
@@ -50,11 +55,13 @@ class Assumption:
         boxes: preprocessings of one order of magnitude, any of which may be meant.
         pixels: whether images fill them, or numbers about their middle.
         rare: whether only evidence speaks for it.
+        profile: what each row or column is like, where that is known; there is one box then.
     """
 
     boxes: tuple[Box, ...]
     pixels: bool
     rare: bool
+    profile: Profile | None = None
 
     @property
     def middle(self) -> Box:
@@ -121,25 +128,43 @@ def _pixel_boxes(channels: int) -> tuple[Box, ...]:
 
 
 def pictures(
-    value: Value, pixels: bool, count: int, generator: np.random.Generator
+    value: Value, assumed: Assumption, count: int, generator: np.random.Generator
 ) -> NDArray[np.float32]:
     """Return what is to be put into a box, [count, ...] in [0, 1].
 
+    Images where pixels are assumed; else numbers about the middle, as far apart as REACH says, neighbours alike where there are
+    rows and columns; or with the mean and the spread of each row or column, those of one alike.
+
     Args:
         value: the graph input.
-        pixels: images; else numbers about the middle, as far apart as REACH says, neighbours alike where there are rows and
-            columns.
+        assumed: what it holds.
         count: how many.
         generator: of the random numbers.
     """
     shape = tuple(known(size) for size in value.shape[1:])
-    if pixels:
+    if assumed.profile is not None:
+        drawn = [
+            _by_place(assumed.profile, shape[1], shape[2], generator) for _ in range(count)
+        ]
+        low, high = (float(end[0]) for end in (assumed.middle.low, assumed.middle.high))
+        return np.clip((np.stack(drawn) - low) / (high - low), 0, 1).astype(np.float32)
+    if assumed.pixels:
         return scenes(count, shape[0], shape[1], shape[2], generator)
     if len(shape) == 3:
         noise = np.stack([pink_noise(*shape, generator, clipped=False) for _ in range(count)])
     else:
         noise = generator.standard_normal((count, *shape))
     return np.clip(0.5 + noise / (2 * REACH), 0, 1).astype(np.float32)
+
+
+def _by_place(
+    profile: Profile, height: int, width: int, generator: np.random.Generator
+) -> NDArray[np.float64]:
+    """Return one input of one channel: pink noise in each place by itself, [1, height, width]."""
+    across = width if profile.axis == 0 else height
+    noise = [pink_noise(1, across, 1, generator, clipped=False)[0, :, 0] for _ in profile.mean]
+    places = profile.mean[:, None] + profile.std[:, None] * np.stack(noise)
+    return (places if profile.axis == 0 else places.T)[None]
 
 
 def likely(graph: Graph, name: str, choices: Mapping[str, list[Assumption]]) -> Assumption:
@@ -150,7 +175,8 @@ def likely(graph: Graph, name: str, choices: Mapping[str, list[Assumption]]) -> 
 
         log(1 + (mean / std)**2)
 
-    to which EVIDENCE is added for a rare assumption. Other inputs hold the first of theirs.
+    to which EVIDENCE is added for a rare assumption. Other inputs hold the first of theirs. Where the first layer's weights
+    tell rows or columns apart, see `weights_profile`, that is assumed in the place of numbers alike.
 
     Args:
         graph: batch norm folded.
@@ -159,10 +185,21 @@ def likely(graph: Graph, name: str, choices: Mapping[str, list[Assumption]]) -> 
     """
     if len(choices[name]) == 1:
         return choices[name][0]
+    profile = weights_profile(graph, name)
+    if profile is not None:
+        return _of_profile(profile)
     held = [
         _stillness(graph, name, one, choices) + EVIDENCE * one.rare for one in choices[name]
     ]
     return choices[name][int(np.argmin(held))]
+
+
+def _of_profile(profile: Profile) -> Assumption:
+    found = profile_range(profile)
+    low, high = (np.array([end]) for end in (found.minimum, found.maximum))
+    places = ("rows", "columns")[profile.axis]
+    box = Box(f"numbers of which {places} differ as the first layer's weights do", low, high)
+    return Assumption((box,), pixels=False, rare=False, profile=profile)
 
 
 def _stillness(
@@ -172,7 +209,7 @@ def _stillness(
     inputs: dict[str, NDArray[np.float32]] = {}
     for value in graph.inputs:
         assumed = one if value.name == name else choices[value.name][0]
-        drawn = pictures(value, assumed.pixels, batch, np.random.default_rng(0))
+        drawn = pictures(value, assumed, batch, np.random.default_rng(0))
         inputs[value.name] = placed(drawn, assumed.middle)
     return stillness(
         {k: m for k, m in observed_moments(graph, inputs).items() if k not in inputs}

@@ -95,7 +95,7 @@ def imagine(
     }
     inputs = {
         value.name: _filled(
-            pictures(value, assumed[value.name].pixels, number, generator), turns[value.name]
+            pictures(value, assumed[value.name], number, generator), turns[value.name]
         )
         for value in graph.inputs
     }

@@ -73,7 +73,8 @@ def ablate(
 ) -> None:
     """Compile MODEL with the target's default recipe grown step by step, then without each step, and evaluate each.
 
-    The first row takes no step: batch norm folded, everything rounded to nearest. KL is the mean divergence from the
+    The first row takes no step: batch norm folded, everything rounded to nearest. "no change" tells that a step leaves every
+    integer as it is. KL is the mean divergence from the
     float model's class probabilities; it tells small differences apart where the few samples of top-1 do not.
     """
     from intlower import ablation
@@ -128,6 +129,8 @@ def ablate(
 
 def _cells(row: AblationRow, float_top1: float) -> tuple[str, ...]:
     found = row.evaluation
+    if row.unchanged:
+        return (row.label, "no change", "", "", "", "", f"{row.seconds:.1f}")
     if found is None:
         return (row.label, row.failure, "", "", "", "", f"{row.seconds:.1f}")
     return (

@@ -34,6 +34,11 @@ def test_ablate_measures_the_default_recipe_step_by_step(cli: Any) -> None:
     figures = {"count", "top1", "float_top1", "agreement", "kl", "sqnr_db", "seconds"}
     assert all(figures < set(row) for row in document["rows"])
     assert every["kl"] < 0.05
+    # The file holds batch norm: nothing is made up in its place.
+    assert rows["+ imagine_moments"]["unchanged"]
+    assert rows["+ imagine_moments"]["kl"] == rows["naive"]["kl"]
+    assert not rows["naive"]["unchanged"]
+    assert not rows["+ squant"]["unchanged"]
 
 
 def test_ablate_measures_a_step_beyond_the_default(cli: Any) -> None:
@@ -41,6 +46,7 @@ def test_ablate_measures_a_step_beyond_the_default(cli: Any) -> None:
     table = cli("ablate", cli.model, *options).out
     assert "+ equalize" in table
     assert "KL" in table
+    assert "no change" in table
 
 
 def test_a_step_switched_off_is_missing_from_the_recorded_pipeline(cli: Any) -> None:

@@ -200,7 +200,7 @@ def test_a_model_whose_statistics_are_folded_away_is_calibrated_by_what_others_m
     run = cli(*arguments, "--json")
     assert run.code == 0, run.err
     assert "4 synthetic inputs" in run.document["calibration"]
-    assert "no batch-norm statistics tell what input 'input' is like" in run.err
+    assert "no batch-norm statistics tell what input 'input' holds" in run.err
     run = cli(*arguments, "--input-range", "input=0:255", "--json")
     assert run.document["warnings"] == []
     assert run.document["inputs"]["input"]["maximum"] == pytest.approx(255, abs=2)

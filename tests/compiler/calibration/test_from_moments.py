@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intlower.compiler.calibration import Range
-from intlower.compiler.calibration.from_moments import ranges_from_moments
+from intlower.compiler.calibration.from_moments import SOFTMAX_REACH, ranges_from_moments
 from intlower.compiler.evaluate import evaluate
 from intlower.compiler.graph import Graph, Moments
 from intlower.compiler.operators import (
@@ -196,3 +196,31 @@ def test_logits_are_wide_enough_for_inputs_that_move_together() -> None:
     assert found.maximum == pytest.approx(
         0.5 * count
     )  # 5 deviations of independent ones are 100
+
+
+@given(st.floats(0.1, 100.0), st.floats(-50.0, 50.0), st.booleans())
+@settings(max_examples=20, deadline=None)
+def test_what_only_a_softmax_reads_goes_no_further_than_it_tells_apart(
+    std: float, mean: float, shown: bool
+) -> None:
+    steps: list[Step] = [(Gemm(), "x w", "a"), (Reshape(shape=(0, 2)), "a", "b")]
+    steps.append((Softmax(), "b", "y"))
+    graph = graph_of({"x": (None, 4)}, steps, "y a" if shown else "y", {"w": np.ones((2, 4))})
+    moments = {"a": Moments.of(np.full(2, mean), np.full(2, std))}
+    found = ranges_from_moments(graph.edit(moments=moments), {})
+    reach = 5 * std if shown else min(5 * std, SOFTMAX_REACH)
+    for name in ("a", "b"):
+        ends = (found[name].minimum, found[name].maximum)
+        assert ends == pytest.approx((mean - reach, mean + reach))
+
+
+def test_a_pool_whose_moments_are_known_reaches_as_far_as_they_say() -> None:
+    graph = graph_of({"x": (None, 2, 8, 8)}, [(GlobalAveragePool(), "x", "y")], "y")
+    graph = graph.edit(
+        moments={
+            "x": Moments.of(np.zeros(2), np.full(2, 4.0)),
+            "y": Moments.of(np.zeros(2), np.full(2, 1.0)),
+        }
+    )
+    found = ranges_from_moments(graph, {"x": Range(-20.0, 20.0, "given")})["y"]
+    assert (found.minimum, found.maximum) == (-5.0, 5.0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from networks import classifier
 
 from intlower.compiler.calibration import calibrate
@@ -14,6 +16,8 @@ from intlower.compiler.calibration.methods.sample import WeightedNumbers
 from intlower.compiler.calibration.methods.select import Method, limits, nothing_seen
 from intlower.compiler.calibration.modelled import (
     LimitedNormals,
+    best_cut,
+    best_normal_cut,
     modelled_summary,
     quantile_sample,
 )
@@ -88,12 +92,42 @@ def test_every_method_gives_every_value_a_range_with_and_without_samples(
     value = graph.inputs[0]
     shape = (6, *(size or 1 for size in value.shape[1:]))
     samples = {value.name: np.random.default_rng(1).normal(size=shape).astype(np.float32)}
-    for given in (samples, None):
-        found = calibrate(graph, samples=given, method=method)
-        plain = calibrate(graph, samples=given)
+    for shown in (samples, None):
+        found = calibrate(graph, samples=shown, method=method)
+        plain = calibrate(graph, samples=shown)
         assert set(found.ranges) == set(graph.values)
         assert (method is Method.MIN_MAX) or method.value in found.summary
         for name in final_values(graph):
-            if given is not None or name in graph.outputs:
+            if shown is not None or name in graph.outputs:
                 assert found.ranges[name].maximum <= plain.ranges[name].maximum
-        assert calibrate(graph, samples=given, method=method) == found
+        assert calibrate(graph, samples=shown, method=method) == found
+
+
+@given(
+    st.lists(st.tuples(st.floats(-10, 10), st.floats(0.1, 30)), min_size=1, max_size=6),
+    st.integers(3, 10),
+)
+@settings(max_examples=30, deadline=None)
+def test_no_other_range_of_a_mixture_has_a_smaller_error(
+    parts: list[tuple[float, float]], bits: int
+) -> None:
+    mean, std = np.array(parts).T
+    low, high = best_cut(mean, std, bits)
+
+    def error(low: float, high: float) -> float:
+        z = np.linspace(-12, 12, 20001)
+        x = mean[:, None] + std[:, None] * z
+        density = np.exp(-0.5 * z * z)
+        beyond = np.square(x - np.clip(x, low, high)) @ (density / density.sum())
+        return float(beyond.mean()) + (high - low) ** 2 / (12 * 4**bits)
+
+    best = error(low, high)
+    width = high - low
+    for moved_low, moved_high in ((-0.05, 0), (0.05, 0), (0, -0.05), (0, 0.05)):
+        assert best <= error(low + moved_low * width, high + moved_high * width) * (1 + 1e-6)
+
+
+def test_parts_alike_are_cut_as_one() -> None:
+    low, high = best_cut([1.0, 1.0, 1.0], [2.0, 2.0, 2.0], 8)
+    reach = 2.0 * best_normal_cut(8)
+    assert (low, high) == (pytest.approx(1.0 - reach), pytest.approx(1.0 + reach))

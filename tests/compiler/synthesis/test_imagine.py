@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from graph_building import graph_of, normalization
+from graph_building import Step, graph_of, normalization
 from onnx import TensorProto, helper, numpy_helper
 from shared_data import evalsets, model_path, needs_shared_data
 
+from intlower.compiler.constant import Constant
 from intlower.compiler.errors import CalibrationError, CalibrationWarning
 from intlower.compiler.evaluate import evaluate
 from intlower.compiler.graph import Graph, Value
@@ -24,15 +25,17 @@ from intlower.compiler.operators import (
     GlobalAveragePool,
     Relu,
     Softmax,
+    Sub,
 )
 from intlower.compiler.passes.base import run_passes
 from intlower.compiler.passes.imagine_moments import ImagineMoments
 from intlower.compiler.passes.standard import STANDARD_PASSES
-from intlower.compiler.pipeline import compile_model
+from intlower.compiler.pipeline import _with_likely, compile_model
 from intlower.compiler.synthesis.assumptions import assumptions
 from intlower.compiler.synthesis.bending import GOAL
 from intlower.compiler.synthesis.imagine import class_scores_of, imagine
 from intlower.compiler.synthesis.observe import observed_moments
+from intlower.compiler.synthesis.view import inputs_from
 
 
 def network(scale: float = 1.0, batch: int | None = None) -> Graph:
@@ -66,8 +69,8 @@ def test_moments_are_those_of_the_inputs() -> None:
     graph = network()
     x = np.random.default_rng(1).normal(size=(6, 3, 16, 16)).astype(np.float32)
     found = observed_moments(graph, {"x": x})
-    assert set(found) == {"x", "a", "c", "g"}
-    values = evaluate(graph, {"x": x}, keep=("a", "g")) | {"x": x}
+    assert set(found) == {"x", "a", "c", "e", "g"}
+    values = evaluate(graph, {"x": x}, keep=("a", "e", "g")) | {"x": x}
     for name, value in values.items():
         channels = value.transpose(1, 0, *range(2, value.ndim)).reshape(value.shape[1], -1)
         np.testing.assert_allclose(found[name].mean.array, channels.mean(1), atol=1e-5)
@@ -89,6 +92,29 @@ def test_what_is_not_finite_has_no_moments() -> None:
     )
     x = np.linspace(-1, 1, 24, dtype=np.float32).reshape(2, 3, 2, 2)
     assert set(observed_moments(graph, {"x": x})) == {"x", "c"}
+
+
+def test_what_never_varies_has_no_deviation() -> None:
+    graph = network()
+    dead = graph.constants["w1"].array.copy()
+    dead[3] = 0.0
+    found = observed_moments(
+        graph.edit(constants={**graph.constants, "w1": Constant.of(dead, np.float32)}),
+        {"x": np.random.default_rng(1).normal(1e3, 1, size=(6, 3, 16, 16)).astype(np.float32)},
+    )
+    assert found["a"].std.array[3] == 0.0
+    assert found["x"].std.array == pytest.approx(1.0, rel=0.05)
+
+
+def test_sums_of_what_hangs_together_are_seen_together() -> None:
+    shapes = {"x": (None, 3, 8, 8)}
+    steps: list[Step] = [(Relu(), "x", "r"), (Sub(), "r x", "d"), (Add(), "r r", "s")]
+    graph = graph_of(shapes, steps, "d s", {})
+    x = np.random.default_rng(2).normal(size=(4, 3, 8, 8)).astype(np.float32)
+    found = observed_moments(graph, {"x": x})
+    positive = np.maximum(x, 0)
+    for name, value in (("d", positive - x), ("s", 2 * positive)):
+        assert found[name].std.array == pytest.approx(value.std(axis=(0, 2, 3)), rel=1e-4)
 
 
 @pytest.mark.parametrize(("scale", "reach"), [(1.0, 10.0), (255.0, 300.0)])
@@ -185,3 +211,42 @@ def test_a_real_network_without_its_statistics_keeps_its_moments(name: str) -> N
     (box,) = imagine(graph.edit(moments={}), seed=0).ranges.values()
     assert box.minimum <= samples.min() + 1
     assert samples.max() <= box.maximum + 1
+
+
+def test_features_of_which_one_stands_out_are_told_apart_by_folded_weights() -> None:
+    generator = np.random.default_rng(3)
+    spread = np.array([20.0, *np.ones(9)])
+    x = (generator.normal(size=(64, 1, 24, 10)) * spread).astype(np.float32)
+    weights = generator.normal(size=(64, 1, 5, 4))
+    step: Step = (Conv(strides=(2, 2), pads=(2, 1, 2, 1)), "x w b", "a")
+    shapes = {"x": (None, 1, 24, 10)}
+    plain = graph_of(shapes, [step], "a", {"w": weights, "b": np.zeros(64)})
+    seen = observed_moments(plain, {"x": x})["a"]
+    mean, std = seen.mean.array, seen.std.array
+    constants = {"w": weights / std[:, None, None, None], "b": -mean / std}
+    folded = graph_of(shapes, [step, (Relu(), "a", "y")], "y", constants)
+    found = imagine(folded, seed=0)
+    columns = found.inputs["x"].std(axis=(0, 1, 2))
+    assert columns[0] == pytest.approx(
+        20.0, rel=0.4
+    )  # the noise of one is red: its spread varies
+    assert columns[1:].max() < 4.0
+    assert 50 < found.ranges["x"].maximum < 100
+
+
+@needs_shared_data
+def test_a_canvas_of_others_is_seen_within_every_usual_preprocessing() -> None:
+    model, _ = read_model(model_path("cifar10_resnet20"))
+    graph = run_passes(import_model(model), STANDARD_PASSES).edit(moments={})
+    canvas = np.random.default_rng(0).random((8, 3, 32, 32)).astype(np.float32)
+    with pytest.warns(CalibrationWarning, match="tell what input"):
+        ranges = _with_likely(graph, None)
+    (name,) = ranges
+    low, high = ranges[name]
+    # Black and white of ImageNet's normalization, which the network was trained with.
+    assert low <= -2.1
+    assert high >= 2.6
+    seen = inputs_from(graph, canvas, ranges[name])[name]
+    assert low <= seen.min()
+    assert seen.max() <= high
+    assert _with_likely(graph, {name: (-1.0, 1.0)}) == {name: (-1.0, 1.0)}
