@@ -15,6 +15,7 @@ from intlower.compiler.errors import CalibrationError, CalibrationWarning
 from intlower.compiler.evaluate import evaluate
 from intlower.compiler.graph import Graph, Value
 from intlower.compiler.importer import import_model, read_model
+from intlower.compiler.input_source import _with_likely
 from intlower.compiler.operators import (
     Add,
     Conv,
@@ -30,7 +31,7 @@ from intlower.compiler.operators import (
 from intlower.compiler.passes.base import run_passes
 from intlower.compiler.passes.imagine_moments import ImagineMoments
 from intlower.compiler.passes.standard import STANDARD_PASSES
-from intlower.compiler.pipeline import _with_likely, compile_model
+from intlower.compiler.pipeline import compile_model
 from intlower.compiler.synthesis.assumptions import assumptions
 from intlower.compiler.synthesis.bending import GOAL
 from intlower.compiler.synthesis.imagine import class_scores_of, imagine
