@@ -94,23 +94,21 @@ class Resize:
     def positions(self, axis: int, size: int) -> NDArray[np.float64]:
         """Return where output elements lie along a spatial axis of `size` input elements: [sizes[axis]].
 
-        onnxruntime computes them in float32 (one form in float64, then rounded), and so does this: ties of nearest hang on it.
+        onnxruntime computes them in float32, and so does this but for one form: ties of nearest hang on it.
         """
         out, scale = self.sizes[axis], np.float32(self.scales[axis])
         x = np.arange(out).astype(np.float32)
-        half, one = np.float32(0.5), np.float32(1.0)
+        half = np.float32(0.5)
         match self.coordinates:
             case Coordinates.ASYMMETRIC:
                 found = x / scale
             case Coordinates.HALF_PIXEL:
                 found = (x + half) / scale - half
             case Coordinates.HALF_PIXEL_SYMMETRIC:
-                # The output's size over what the scale asks for: the image stays centred where it is rounded.
-                adjustment = np.float32(out) / (scale * np.float32(size))
-                offset = np.float32(size) / np.float32(2) * (one - adjustment)
-                found = (offset + (x + 0.5).astype(np.float64) / float(scale) - 0.5).astype(
-                    np.float32
-                )
+                # ONNX's size/2 (1 - out/(scale size)) + (x + 1/2)/scale - 1/2, put so that the middle of the output is that
+                # of the input, exactly: as float32 has it there, versions of onnxruntime differ by the last bit.
+                middle = (np.arange(out) - (out - 1) / 2) / float(scale)
+                found = ((size - 1) / 2 + middle).astype(np.float32)
             case Coordinates.PYTORCH_HALF_PIXEL:
                 found = (x + half) / scale - half if out > 1 else np.zeros(1, np.float32)
             case Coordinates.ALIGN_CORNERS:
