@@ -9,11 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from intlower.compiler.calibration.from_moments import (
-    POOLED_SHARE,
-    POOLED_SIZE,
-    pooled_positions,
-)
+from intlower.compiler.calibration.from_moments import pooled_share
 from intlower.compiler.graph import Graph, Moments, Node
 from intlower.compiler.moments import ValueMoments
 from intlower.compiler.operators import (
@@ -69,8 +65,8 @@ def value_errors(
     """Return the expected error of a node's output on grids of several steps; None where its spread is not known.
 
     Known it is after a Conv or Gemm whose statistics the model holds, and of a sum: the tails of that are as wide as if
-    both summands went together, which is what residual branches do. A mean over POOLED_SIZE positions or more is taken to
-    have POOLED_SHARE of the spread of one.
+    both summands went together, which is what residual branches do. So it is of a mean
+    over windows that has moments of its own or takes in many positions, see `pooled_share`.
 
     Args:
         graph: of the node.
@@ -92,9 +88,10 @@ def value_errors(
             ]
             tail = sum(summands, start=np.zeros(len(std)))
         case AveragePool() | GlobalAveragePool():
-            if pooled_positions(graph, node, node.operator) < POOLED_SIZE:
+            share = pooled_share(graph, node, node.operator)
+            if share == 1.0 and node.output not in graph.moments:
                 return None
-            tail = POOLED_SHARE * std
+            tail = share * std
             narrow = Moments.of(known.after.mean.array, tail)
             known = ValueMoments(before=narrow, after=narrow)
         case _:
@@ -133,7 +130,7 @@ def activation_errors(
     after = moments.after
     second = np.square(after.mean.array) + np.square(after.std.array)
     scale = np.maximum(std, 1e-30)
-    share = _below((high - mean) / scale) - _below((low - mean) / scale)
+    share = below((high - mean) / scale) - below((low - mean) / scale)
     grain = np.minimum(np.square(steps)[:, None] / 12, second) * share
     top = steps[:, None] * (reach[1] + 0.5)
     bottom = steps[:, None] * (0.5 - reach[0])
@@ -205,5 +202,6 @@ def _density(z: Array) -> Array:
     return np.asarray(np.exp(-0.5 * np.square(z)))
 
 
-def _below(z: Array) -> Array:
+def below(z: Array) -> Array:
+    """Return the standard normal distribution function."""
     return np.asarray(torch.special.ndtr(torch.from_numpy(np.ascontiguousarray(z))).numpy())

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from intlower.backends.lowering.encodings import Encodings
+from intlower.compiler.expected_error import below
 from intlower.compiler.graph import Graph, Moments, Node
 from intlower.compiler.moments import ValueMoments
 from intlower.compiler.operators import Add, Bound, activation_bounds
@@ -62,7 +61,7 @@ def tie_shift(
     shift = min(encodings[name].step for name in finer) / 2 * (1 - held)
     if rule is Requantize.POWERAWAY:
         before = moments[node.output].before
-        positive = _below(before.mean.array / np.maximum(before.std.array, 1e-30))
+        positive = below(before.mean.array / np.maximum(before.std.array, 1e-30))
         shift = shift * (2 * positive - 1)
     return np.asarray(np.broadcast_to(shift, moments[node.output].before.mean.array.shape))
 
@@ -78,10 +77,4 @@ def _free_share(graph: Graph, moments: ValueMoments, name: str) -> Array:
 def held_shares(before: Moments, bounds: tuple[Bound, Bound]) -> tuple[Array, Array]:
     """Return which shares of normal numbers an activation holds at its lower and at its upper bound, each [C]."""
     mean, scale = before.mean.array, np.maximum(before.std.array, 1e-30)
-    return _below((bounds[0] - mean) / scale), _below((mean - bounds[1]) / scale)
-
-
-def _below(z: Array) -> Array:
-    """Return the standard normal distribution function."""
-    limited = np.clip(z, -40.0, 40.0) / math.sqrt(2)
-    return np.asarray((1 + torch.special.erf(torch.from_numpy(limited)).numpy()) / 2)
+    return below((bounds[0] - mean) / scale), below((mean - bounds[1]) / scale)

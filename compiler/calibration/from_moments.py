@@ -103,7 +103,7 @@ def ranges_from_moments(
        by its activation; a sum that no batch norm follows is widened, see CORRELATED_SHARE; what a softmax reads goes no
        further than SOFTMAX_REACH.
     2. A mean or a maximum over windows never leaves the range of its input (with 0, where padding is counted). A mean over
-       POOLED_SIZE positions or more is mean - 5 std to mean + 5 std with POOLED_SHARE of the std.
+       POOLED_SIZE positions or more is mean - 5 std to mean + 5 std, see `pooled_share`.
     3. What moves or limits values has the range of its input, moved or limited; Concat joins; Softmax has [0, 1].
     4. A function of one number has the range of its results over the range of its input.
     5. A product stays, besides (1), within the products of the ends of its operands' ranges: a gate from 0 to 1 widens
@@ -211,10 +211,7 @@ def _node_range(
                 joined = joined.joined(other)
             return joined
         case AveragePool() | GlobalAveragePool():  # 2
-            known_spread = node.output in graph.moments or (
-                pooled_positions(graph, node, operator) < POOLED_SIZE
-            )
-            share = widened * (1.0 if known_spread else POOLED_SHARE)
+            share = widened * pooled_share(graph, node, operator)
             if source is None:
                 return None if moments is None else _spread(moments, low, high, share)
             padded = isinstance(operator, AveragePool) and operator.count_include_pad
@@ -235,13 +232,17 @@ def _image(operator: Elementwise, source: Range) -> Range | None:
     return Range(float(values.min()), float(values.max()), SOURCE)
 
 
-def pooled_positions(
-    graph: Graph, node: Node, operator: AveragePool | GlobalAveragePool
-) -> int:
-    """Return over how many positions a pool takes the mean."""
+def pooled_share(graph: Graph, node: Node, operator: AveragePool | GlobalAveragePool) -> float:
+    """Return which share of the std that its moments tell a mean over windows has.
+
+    All of it where the graph records the pool's own moments, and where few positions are averaged; else the moments are those
+    of one position.
+    """
     if isinstance(operator, AveragePool):
-        return math.prod(operator.kernel_shape)
-    return math.prod(known(size) for size in graph.values[node.inputs[0]].shape[2:])
+        positions = math.prod(operator.kernel_shape)
+    else:
+        positions = math.prod(known(size) for size in graph.values[node.inputs[0]].shape[2:])
+    return 1.0 if node.output in graph.moments or positions < POOLED_SIZE else POOLED_SHARE
 
 
 def _spread(moments: ValueMoments, low: Bound, high: Bound, share: float = 1.0) -> Range:

@@ -101,3 +101,15 @@ def test_means_over_few_positions_are_not_known() -> None:
     graph = graph_of({"x": (None, 1, 6, 6)}, [(pool, "x", "y")], "y", {})
     known = {"y": moments(1.0, 1.0, None)}
     assert value_errors(graph, graph.nodes[0], known, np.ones(1), (-128, 127)) is None
+
+
+@pytest.mark.parametrize("size", [3, 7])
+def test_means_whose_own_moments_are_recorded_are_taken_as_they_are(size: int) -> None:
+    graph = graph_of({"x": (None, 1, size, size)}, [(GlobalAveragePool(), "x", "y")], "y", {})
+    whole = moments(1.0, 1.0, None)
+    graph = graph.edit(moments={"y": whole.before})
+    steps, reach = np.exp2(-np.arange(3.0, 8.0)), (-128, 127)
+    found = value_errors(graph, graph.nodes[0], {"y": whole}, steps, reach)
+    expected = activation_errors(whole, None, steps, reach, np.ones(1))
+    assert found is not None
+    assert np.array_equal(found.errors, expected.errors)
