@@ -78,7 +78,7 @@ from intlower.compiler.operators import (
     Transpose,
     known,
 )
-from intlower.compiler.passes.fuse_padded_max import NEVER_CHOSEN
+from intlower.compiler.passes.fuse_pads import NEVER_CHOSEN
 from intlower.compiler.placement import Place, check_operators, placed
 from intlower.compiler.program import IntegerProgram, Origin
 from intlower.compiler.recipe import Recipe

@@ -13,7 +13,6 @@ from intlower.compiler.passes.fuse_hard_sigmoid import FuseHardSigmoid
 from intlower.compiler.passes.fuse_layer_norm import FuseLayerNorm
 from intlower.compiler.passes.fuse_lrn import FuseLrn
 from intlower.compiler.passes.fuse_matmul import FuseMatmul
-from intlower.compiler.passes.fuse_padded_max import FusePaddedMax
 from intlower.compiler.passes.fuse_pads import FusePads
 from intlower.compiler.passes.fuse_root_mean_square import FuseRootMeanSquare
 from intlower.compiler.passes.remove_expansions import RemoveExpansions
@@ -36,7 +35,6 @@ STANDARD_PASSES: tuple[Pass, ...] = (
     FuseLayerNorm(),
     FuseLrn(),
     FuseRootMeanSquare(),
-    FusePaddedMax(),
     RemoveUnused(),
     FuseMatmul(),
     FoldAffine(),

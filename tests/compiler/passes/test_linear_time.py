@@ -51,7 +51,6 @@ IDLE = {
     "fuse_layer_norm",
     "fuse_lrn",
     "fuse_matmul",
-    "fuse_padded_max",
     "fuse_pads",
     "fuse_root_mean_square",
     "fold_batch_norm",
