@@ -33,7 +33,6 @@ class InputSource:
         samples: for each graph input, [N, ...] float32, or None.
         canvas: what several networks share, as `intlower synthesize` makes it, or None.
         count: how many inputs to make from the network's statistics, or None.
-        asked: whether only the caller wants inputs made; a recipe that does may go on without them.
         budget_seconds: wall-clock time for that, or None.
         ranges: (least, greatest) of graph inputs, where known.
         seed: of every random choice.
@@ -42,7 +41,6 @@ class InputSource:
     samples: Arrays | None
     canvas: NDArray[Any] | None
     count: int | None
-    asked: bool
     budget_seconds: float | None
     ranges: InputRanges | None
     seed: int
@@ -110,7 +108,6 @@ def input_source(
         samples=samples,
         canvas=canvas,
         count=made or None,
-        asked=not recipe.synthesize,
         budget_seconds=budget_seconds,
         ranges=ranges,
         seed=seed,
@@ -143,7 +140,7 @@ def prepare(
     if marker is not None and marker.applies(graph):
         samples = source.samples
         if source.canvas is not None:
-            ranges = _with_likely(graph, ranges)
+            ranges = likely_ranges(graph, ranges)
             samples = seen = seen_inputs(graph, source.canvas, ranges)
         if samples is not None:
             say("observe samples")
@@ -153,7 +150,7 @@ def prepare(
                 graph,
                 seed=source.seed,
                 input_ranges=ranges,
-                count=(source.count or 0) if source.asked else 0,
+                count=0 if recipe.synthesize else source.count or 0,
                 progress=say,
             )
             graph = marker.told(graph, imagined)
@@ -175,8 +172,8 @@ def synthetic_inputs(
     if source.count is None:
         return None, ()
     if prepared.imagined is not None:
-        # What was made up has no statistics to match.
-        return (prepared.imagined.inputs if source.asked else None), ()
+        # What was made up has no statistics to match; a recipe that wants inputs made goes on without them.
+        return (None if recipe.synthesize else prepared.imagined.inputs), ()
     try:
         made = synthesize(
             prepared.graph,
@@ -187,7 +184,7 @@ def synthetic_inputs(
             progress=say,
         )
     except CalibrationError as error:
-        if recipe.sample_step and source.asked:
+        if recipe.sample_step and not recipe.synthesize:
             raise
         warnings.warn(CalibrationWarning(str(error), error.hint), stacklevel=3)
         return None, ()
@@ -211,11 +208,13 @@ def seen_inputs(
     return inputs_from(graph, canvas, given)
 
 
-def _with_likely(graph: Graph, given: InputRanges | None) -> InputRanges:
+def likely_ranges(graph: Graph, given: InputRanges | None) -> InputRanges:
     """Return the inputs' ranges, those not given as `likely` finds them: wide enough for every preprocessing that may be meant."""
     ranges = dict(given or {})
     choices = {value.name: assumptions(value, ranges.get(value.name)) for value in graph.inputs}
-    for name in choices.keys() - ranges.keys():
+    for name in choices:
+        if name in ranges:
+            continue
         found = likely(graph, name, choices).range
         ranges[name] = (found.minimum, found.maximum)
         warnings.warn(

@@ -9,23 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intlower.backends.lowering.ties import held_shares
-from intlower.compiler.constant import Constant
 from intlower.compiler.graph import Graph, Node
 from intlower.compiler.grids import UniformGrid
 from intlower.compiler.moment_rules import tap_coverage
 from intlower.compiler.moments import ValueMoments
 from intlower.compiler.operators import (
-    Activation,
     Add,
-    AveragePool,
     ChannelClip,
     Conv,
     Flatten,
     Gemm,
-    GlobalAveragePool,
-    MaxPool,
     activation_bounds,
 )
+from intlower.compiler.passes.rewriting import moves_along
 
 Array = NDArray[np.float64]
 
@@ -121,17 +117,6 @@ def _variance(shares: tuple[Array, Array], errors: tuple[Array, Array]) -> Array
     return np.asarray(second - np.square(mean))
 
 
-def moved_bounds(activation: Activation | None, move: Array) -> Activation | None:
-    """Return an activation whose bounds are moved, channel by channel; as it is where nothing moves."""
-    if activation is None or not move.any():
-        return activation
-    low, high = activation_bounds(activation)
-    return ChannelClip(
-        minimum=Constant.of(low + move, np.float64),
-        maximum=Constant.of(high + move, np.float64),
-    )
-
-
 def moving_cost(graph: Graph, node: Node, moments: Mapping[str, ValueMoments]) -> float | None:
     """Return what padding costs of moves; None where they are not taken back.
 
@@ -164,20 +149,13 @@ def moving_cost(graph: Graph, node: Node, moments: Mapping[str, ValueMoments]) -
 
 
 def _hands_on(graph: Graph, node: Node) -> bool:
-    """Whether an operator gives y + m for x + m."""
-    if node.activation is not None:
-        return False
-    match node.operator:
-        case Add():
-            return all(name in graph.values for name in node.inputs)
-        case AveragePool():
-            return not (node.operator.count_include_pad and any(node.operator.pads))
-        case MaxPool() | GlobalAveragePool():
-            return True
-        case Flatten(axis=1):
-            return graph.values[node.output].shape[1] == graph.values[node.inputs[0]].shape[1]
-        case _:
-            return False
+    """Whether an operator gives y + m for x + m, and has the channels that x has."""
+    if isinstance(node.operator, Add):
+        return node.activation is None and all(name in graph.values for name in node.inputs)
+    if isinstance(node.operator, Flatten):
+        channels = [graph.values[name].shape[1] for name in (node.inputs[0], node.output)]
+        return moves_along(node) and channels[0] == channels[1]
+    return moves_along(node)
 
 
 def _missed(graph: Graph, reader: Node) -> float:

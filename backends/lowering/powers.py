@@ -16,7 +16,7 @@ from intlower.backends.lowering.correction import corrected_bias, mean_inputs
 from intlower.backends.lowering.drift import Drift
 from intlower.backends.lowering.lower import lower_graph
 from intlower.backends.lowering.mean_divisors import dpu_divisor
-from intlower.backends.lowering.moves import Moves, moved_bounds
+from intlower.backends.lowering.moves import Moves
 from intlower.backends.lowering.positions import encode_powers, position_of
 from intlower.backends.lowering.power_weights import PowerWeights, weight_positions
 from intlower.backends.lowering.scales import integer_scale
@@ -27,6 +27,7 @@ from intlower.compiler.expected_error import shift_errors
 from intlower.compiler.graph import Graph, Node
 from intlower.compiler.moments import propagate_moments
 from intlower.compiler.operators import Conv, Gemm
+from intlower.compiler.passes.rewriting import moved_bounds
 from intlower.compiler.placement import check_operators
 from intlower.compiler.power_spec import BiasPlace, MeanDivisor, PowerOfTwoSpec
 from intlower.compiler.program import IntegerProgram, Origin

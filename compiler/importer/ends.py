@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import onnx
 
 from intlower.compiler.errors import ModelError
+from intlower.compiler.importer.nodes import read_names
 from intlower.compiler.operators import Shape
 
 # How many names an error or a hint lists.
@@ -51,13 +52,7 @@ def end_at(model: onnx.ModelProto, outputs: Sequence[str]) -> None:
         if not needed.intersection(node.output):
             del graph.node[index]
             continue
-        readers = [node]
-        while readers:  # with what the graphs in it may read
-            reader = readers.pop()
-            needed.update(reader.input)
-            for attribute in reader.attribute:
-                for inner in (attribute.g, *attribute.graphs):
-                    readers.extend(inner.node)
+        needed.update(read_names(node))
     stored = {tensor.name for tensor in graph.initializer}
     kept = [
         onnx.ValueInfoProto.FromString(info.SerializeToString())

@@ -36,15 +36,5 @@ REASONS: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(
             ("DFT", "STFT"), "write it as a convolution or a product with a constant matrix"
         ),
-        **dict.fromkeys(
-            (
-                "QuantizeLinear",
-                "DequantizeLinear",
-                "QLinearConv",
-                "ConvInteger",
-                "MatMulInteger",
-            ),
-            "the model is quantized already; give the float model",
-        ),
     }
 )

@@ -8,20 +8,20 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from intlower.compiler.constant import Constant
 from intlower.compiler.graph import Graph, Moments, Node
 from intlower.compiler.operators import (
-    AveragePool,
-    ChannelClip,
     Conv,
-    Flatten,
     Gemm,
-    GlobalAveragePool,
-    MaxPool,
     activation_bounds,
 )
 from intlower.compiler.passes.draft import GraphDraft
-from intlower.compiler.passes.rewriting import Readable, parameter, sole_reader
+from intlower.compiler.passes.rewriting import (
+    Readable,
+    moved_bounds,
+    moves_along,
+    parameter,
+    sole_reader,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +75,7 @@ class AbsorbBias:
         if not self._narrows(draft, node, shift):  # 3
             return
         lowered = _with_bias(draft, node, weights, -shift)
-        low, high = activation_bounds(node.activation)
-        if node.activation is not None:  # 1
-            clip = ChannelClip(
-                minimum=Constant.of(low - shift, np.float64),
-                maximum=Constant.of(high - shift, np.float64),
-            )
-            lowered = replace(lowered, activation=clip)
+        lowered = replace(lowered, activation=moved_bounds(node.activation, -shift))  # 1
         draft.replace({node.name: lowered})
         gain = _gain(reader, taps, shift)
         draft.replace({reader.name: _with_bias(draft, reader, taps, gain)})
@@ -121,23 +115,10 @@ def _path(graph: Readable, node: Node) -> tuple[list[str], Node] | None:
         if isinstance(operator, Conv | Gemm):
             padded = isinstance(operator, Conv) and any(operator.pads)
             return None if padded or reader.inputs[0] != values[-1] else (values, reader)
-        if reader.activation is not None or not _moves_along(reader):
+        if not moves_along(reader):
             return None
         values.append(reader.output)
     return None
-
-
-def _moves_along(node: Node) -> bool:
-    """Case 2: operators that give y - c for x - c."""
-    match node.operator:
-        case AveragePool():
-            return not (node.operator.count_include_pad and any(node.operator.pads))
-        case Flatten():
-            return node.operator.axis == 1
-        case MaxPool() | GlobalAveragePool():
-            return True
-        case _:
-            return False
 
 
 def _gain(

@@ -12,11 +12,15 @@ from intlower.compiler.constant import Constant
 from intlower.compiler.graph import Graph, Moments, Node
 from intlower.compiler.operators import (
     Activation,
+    AveragePool,
     ChannelClip,
     Clip,
     Conv,
     ConvTranspose,
+    Flatten,
     Gemm,
+    GlobalAveragePool,
+    MaxPool,
     Relu,
     Shape,
     activation_bounds,
@@ -99,6 +103,32 @@ def compose(first: Activation | None, second: Activation) -> Activation:
         if (composed.minimum, composed.maximum) == activation_bounds(Relu())
         else composed
     )
+
+
+def moved_bounds(activation: Activation | None, move: NDArray[np.float64]) -> Activation | None:
+    """Return an activation whose bounds are moved, [C]: what it makes of x + move is what it made of x, + move."""
+    if activation is None or not move.any():
+        return activation
+    low, high = activation_bounds(activation)
+    return ChannelClip(
+        minimum=Constant.of(low + move, np.float64),
+        maximum=Constant.of(high + move, np.float64),
+    )
+
+
+def moves_along(node: Node) -> bool:
+    """Whether an operator of one value gives y + m for x + m, channel by channel, or as Flatten lays the channels out."""
+    if node.activation is not None:
+        return False
+    match node.operator:
+        case AveragePool():
+            return not (node.operator.count_include_pad and any(node.operator.pads))
+        case Flatten():
+            return node.operator.axis == 1
+        case MaxPool() | GlobalAveragePool():
+            return True
+        case _:
+            return False
 
 
 def per_channel_constant(

@@ -8,11 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from shared_data import model_path, needs_shared_data
 
-from intlower.compiler.errors import DataError
-from intlower.compiler.input_source import InputSource, input_source
+from intlower.compiler.errors import CalibrationWarning, DataError
+from intlower.compiler.importer import import_model, read_model
+from intlower.compiler.input_source import InputSource, input_source, likely_ranges
+from intlower.compiler.passes.base import run_passes
+from intlower.compiler.passes.standard import STANDARD_PASSES
 from intlower.compiler.recipe import Recipe, WeightRounding
-from intlower.compiler.synthesis.view import CANVAS
+from intlower.compiler.synthesis.view import CANVAS, inputs_from
 
 SAMPLES = {"input": np.zeros((2, 3, 4, 4), np.float32)}
 SHARED = {CANVAS: np.zeros((2, 3, 8, 8), np.float32)}
@@ -68,3 +72,21 @@ def test_the_caller_s_count_goes_before_the_recipe_s() -> None:
     assert (source(making).count, source(making, count=3).count) == (8, 3)
     assert source(making, SHARED).count is None
     assert source(PLAIN).count is None
+
+
+@needs_shared_data
+def test_a_canvas_of_others_is_seen_within_every_usual_preprocessing() -> None:
+    model, _ = read_model(model_path("cifar10_resnet20"))
+    graph = run_passes(import_model(model), STANDARD_PASSES).edit(moments={})
+    canvas = np.random.default_rng(0).random((8, 3, 32, 32)).astype(np.float32)
+    with pytest.warns(CalibrationWarning, match="tell what input"):
+        ranges = likely_ranges(graph, None)
+    (name,) = ranges
+    low, high = ranges[name]
+    # Black and white of ImageNet's normalization, which the network was trained with.
+    assert low <= -2.1
+    assert high >= 2.6
+    seen = inputs_from(graph, canvas, ranges[name])[name]
+    assert low <= seen.min()
+    assert seen.max() <= high
+    assert likely_ranges(graph, {name: (-1.0, 1.0)}) == {name: (-1.0, 1.0)}

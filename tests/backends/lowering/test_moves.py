@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intlower.backends.lowering.drift import Drift
-from intlower.backends.lowering.moves import Moves, moved_bounds, moving_cost
+from intlower.backends.lowering.moves import Moves, moving_cost
 from intlower.backends.lowering.positions import power_grid
 from intlower.backends.vitis import TARGET
 from intlower.compiler.constant import Constant
@@ -33,6 +33,7 @@ from intlower.compiler.operators import (
     MaxPool,
     Relu,
 )
+from intlower.compiler.passes.rewriting import moved_bounds
 
 CHANNELS = 4
 SPEC = TARGET.member("").spec.activations

@@ -15,7 +15,6 @@ from intlower.compiler.errors import CalibrationError, CalibrationWarning
 from intlower.compiler.evaluate import evaluate
 from intlower.compiler.graph import Graph, Value
 from intlower.compiler.importer import import_model, read_model
-from intlower.compiler.input_source import _with_likely
 from intlower.compiler.operators import (
     Add,
     Conv,
@@ -36,7 +35,6 @@ from intlower.compiler.synthesis.assumptions import assumptions
 from intlower.compiler.synthesis.bending import GOAL
 from intlower.compiler.synthesis.imagine import class_scores_of, imagine
 from intlower.compiler.synthesis.observe import observed_moments
-from intlower.compiler.synthesis.view import inputs_from
 
 
 def network(scale: float = 1.0, batch: int | None = None) -> Graph:
@@ -233,21 +231,3 @@ def test_features_of_which_one_stands_out_are_told_apart_by_folded_weights() -> 
     )  # the noise of one is red: its spread varies
     assert columns[1:].max() < 4.0
     assert 50 < found.ranges["x"].maximum < 100
-
-
-@needs_shared_data
-def test_a_canvas_of_others_is_seen_within_every_usual_preprocessing() -> None:
-    model, _ = read_model(model_path("cifar10_resnet20"))
-    graph = run_passes(import_model(model), STANDARD_PASSES).edit(moments={})
-    canvas = np.random.default_rng(0).random((8, 3, 32, 32)).astype(np.float32)
-    with pytest.warns(CalibrationWarning, match="tell what input"):
-        ranges = _with_likely(graph, None)
-    (name,) = ranges
-    low, high = ranges[name]
-    # Black and white of ImageNet's normalization, which the network was trained with.
-    assert low <= -2.1
-    assert high >= 2.6
-    seen = inputs_from(graph, canvas, ranges[name])[name]
-    assert low <= seen.min()
-    assert seen.max() <= high
-    assert _with_likely(graph, {name: (-1.0, 1.0)}) == {name: (-1.0, 1.0)}
