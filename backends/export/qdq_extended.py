@@ -7,15 +7,16 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from intlower.backends.export.qdq_functions import recognized, write_function
 from intlower.backends.export.qdq_graph import QdqGraph
+from intlower.backends.export.tables import whole_table
 from intlower.compiler.grids import uniform
 from intlower.compiler.planning.columns import number, numbers
 from intlower.compiler.program import Instruction, IntegerProgram
 from intlower.kernels.numerics_general import NORMAL_FRACTION_BITS
-from intlower.kernels.reference import reference_for
 
 Writer = Callable[[QdqGraph, IntegerProgram, Instruction, list[str], str], None]
 
@@ -99,11 +100,7 @@ def _lookup(
         for name in (instruction.inputs[0], instruction.output)
     )
     name = instruction.name
-    table = instruction.constants["table"].array
-    if instruction.kernel.operator == "lookup_interpolated":
-        least, greatest = source.element.limits
-        every = np.arange(least, greatest + 1).astype(source.dtype)
-        table = reference_for(instruction.kernel)(every[None], table=table)[0]
+    table = whole_table(program, instruction)
     known = recognized(table, source, target) if table.ndim == 1 else None
     if known is not None:
         function, limited = known
@@ -153,7 +150,7 @@ def _code(graph: QdqGraph, program: IntegerProgram, instruction: Instruction, x:
     ]
     within, index = graph.fresh(f"{name}/within"), graph.fresh(f"{name}/index")
     graph.add("Clip", [value, *ends], within)
-    graph.add("Cast", [within], index, to=7)  # onnx.TensorProto.INT64
+    graph.add("Cast", [within], index, to=onnx.TensorProto.INT64)
     return index
 
 

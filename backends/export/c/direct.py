@@ -72,23 +72,13 @@ _ASYMMETRIC = {
 }
 
 
-def emit_saturating_conv2d(writer: ModelWriter, instruction: Instruction) -> None:
-    """Write a convolution whose sums saturate."""
+def emit_direct_conv2d(writer: ModelWriter, instruction: Instruction) -> None:
+    """Write a convolution whose sums saturate, or with a weight zero point for each channel."""
     _emit(writer, instruction, conv2d_window(writer, instruction))
 
 
-def emit_saturating_gemm(writer: ModelWriter, instruction: Instruction) -> None:
-    """Write a matrix product whose sums saturate."""
-    _emit(writer, instruction, gemm_window(instruction))
-
-
-def emit_asymmetric_conv2d(writer: ModelWriter, instruction: Instruction) -> None:
-    """Write a convolution with a weight zero point for each channel."""
-    _emit(writer, instruction, conv2d_window(writer, instruction))
-
-
-def emit_asymmetric_gemm(writer: ModelWriter, instruction: Instruction) -> None:
-    """Write a matrix product with a weight zero point for each channel."""
+def emit_direct_gemm(writer: ModelWriter, instruction: Instruction) -> None:
+    """Write such a matrix product."""
     _emit(writer, instruction, gemm_window(instruction))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from string import Template
 
+from intlower.backends.export.c.calls import call_scaled
 from intlower.backends.export.c.elements import c_type, count_of, require_int32, rule_of
 from intlower.backends.export.c.pieces import Piece
 from intlower.backends.export.c.scaling import CLAMP, DIVIDE_HALF_UP
@@ -85,27 +86,14 @@ static void $name(const $x *x, $x *y, const int32_t *table, int32_t outer, int32
 def emit_requantize(writer: ModelWriter, instruction: Instruction) -> None:
     """Write a change of grid."""
     key, attributes = instruction.kernel, instruction.attributes
-    rule = rule_of(instruction)
     zero_point = number(attributes["input_zero_point"])
     require_int32(instruction, max(abs(limit - zero_point) for limit in key.activation.limits))
-    suffix = rule.scale.name.removeprefix("il_scale_")
-    name = f"il_requantize_{key.activation.value}_{key.output.value}_{suffix}"
-    text = _REQUANTIZE.substitute(
-        name=name, x=c_type(key.activation), y=c_type(key.output), scale=rule.scale.name
-    )
     fields: dict[str, int | str] = {
         "count": count_of(writer.program.tensors[instruction.output]),
         **{key: number(value) for key, value in attributes.items()},
     }
     rescaling = writer.structure("shape", RESCALING, instruction, fields)
-    writer.call(
-        Piece(name=name, text=text, needs=(RESCALING, rule.scale, CLAMP)),
-        [
-            writer.tensor(instruction.inputs[0]),
-            writer.tensor(instruction.output),
-            f"&{rescaling}",
-        ],
-    )
+    call_scaled(writer, instruction, "requantize", _REQUANTIZE, [RESCALING], [f"&{rescaling}"])
 
 
 def emit_add(writer: ModelWriter, instruction: Instruction) -> None:

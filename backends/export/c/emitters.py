@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from intlower.backends.export.c.direct import (
-    emit_asymmetric_conv2d,
-    emit_asymmetric_gemm,
-    emit_saturating_conv2d,
-    emit_saturating_gemm,
+    emit_direct_conv2d,
+    emit_direct_gemm,
 )
 from intlower.backends.export.c.elements import no_c_form
 from intlower.backends.export.c.elementwise import emit_add, emit_requantize, emit_softmax
@@ -65,10 +63,10 @@ EMITTERS: dict[str, Callable[[ModelWriter, Instruction], None]] = {
     "softmax": emit_softmax,
     "mean_pool": emit_mean_pool,
     "softmax_fixed": emit_softmax_fixed,
-    "asymmetric_conv2d": emit_asymmetric_conv2d,
-    "asymmetric_gemm": emit_asymmetric_gemm,
-    "saturating_conv2d": emit_saturating_conv2d,
-    "saturating_gemm": emit_saturating_gemm,
+    "asymmetric_conv2d": emit_direct_conv2d,
+    "asymmetric_gemm": emit_direct_gemm,
+    "saturating_conv2d": emit_direct_conv2d,
+    "saturating_gemm": emit_direct_gemm,
     "lookup": emit_lookup,
     "lookup_channels": emit_lookup_channels,
     "transpose": emit_transpose,

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from string import Template
 
-from intlower.backends.export.c.elements import c_type, count_of, rule_of
-from intlower.backends.export.c.literals import c_integer
+from intlower.backends.export.c.calls import call_scaled, call_typed
+from intlower.backends.export.c.elements import c_type, count_of
 from intlower.backends.export.c.movement import Copies
 from intlower.backends.export.c.pieces import Piece
-from intlower.backends.export.c.scaling import CLAMP
 from intlower.backends.export.c.writer import ModelWriter
 from intlower.compiler.planning.columns import number, numbers
 from intlower.compiler.program import Instruction
@@ -156,49 +155,27 @@ static void $name(const $x *x, $y *restrict y, const il_resampling *p)
 
 def emit_lookup(writer: ModelWriter, instruction: Instruction) -> None:
     """Write a table."""
-    key = instruction.kernel
-    name = f"il_lookup_{key.activation.value}_{key.output.value}"
-    _lookup(writer, instruction, name, _LOOKUP, [count_of_output(writer, instruction)])
+    count = count_of(writer.program.tensors[instruction.output])
+    arguments: list[str | int] = [_table(writer, instruction), count]
+    call_typed(writer, instruction, "lookup", _LOOKUP, (), arguments)
 
 
 def emit_lookup_channels(writer: ModelWriter, instruction: Instruction) -> None:
     """Write a table for each channel."""
-    key = instruction.kernel
-    name = f"il_lookup_channels_{key.activation.value}_{key.output.value}"
-    extents = _around(writer, instruction.inputs[0], axis=0)
-    _lookup(writer, instruction, name, _LOOKUP_CHANNELS, list(extents))
+    call_typed(
+        writer,
+        instruction,
+        "lookup_channels",
+        _LOOKUP_CHANNELS,
+        (),
+        [_table(writer, instruction), *_around(writer, instruction.inputs[0], axis=0)],
+        codes=instruction.constants["table"].array.shape[-1],
+    )
 
 
-def _lookup(
-    writer: ModelWriter,
-    instruction: Instruction,
-    name: str,
-    text: Template,
-    extents: list[int | str],
-) -> None:
-    key = instruction.kernel
+def _table(writer: ModelWriter, instruction: Instruction) -> str:
     table = instruction.constants["table"].array
-    written = text.safe_substitute(
-        name=name,
-        x=c_type(key.activation),
-        y=c_type(key.output),
-        least=c_integer(key.activation.limits[0]),
-        codes=table.shape[-1],
-    )
-    writer.call(
-        Piece(name=name, text=written),
-        [
-            writer.tensor(instruction.inputs[0]),
-            writer.tensor(instruction.output),
-            writer.array("table", instruction, table, c_type(key.output)),
-            *extents,
-        ],
-    )
-
-
-def count_of_output(writer: ModelWriter, instruction: Instruction) -> int:
-    """Return the number of codes of an instruction's output, of one sample."""
-    return count_of(writer.program.tensors[instruction.output])
+    return writer.array("table", instruction, table, c_type(instruction.kernel.output))
 
 
 def _around(writer: ModelWriter, tensor: str, axis: int) -> tuple[int, int, int]:
@@ -244,13 +221,7 @@ def emit_gather(writer: ModelWriter, instruction: Instruction) -> None:
 
 def emit_multiply(writer: ModelWriter, instruction: Instruction) -> None:
     """Write the product of two tensors that may be repeated along axes."""
-    key, attributes = instruction.kernel, instruction.attributes
-    rule = rule_of(instruction)
-    suffix = rule.scale.name.removeprefix("il_scale_")
-    name = f"il_multiply_{key.activation.value}_{key.output.value}_{suffix}"
-    text = _MULTIPLY.substitute(
-        name=name, x=c_type(key.activation), y=c_type(key.output), scale=rule.scale.name
-    )
+    attributes = instruction.attributes
     sizes = writer.sizes(instruction.output)
     steps = [
         tuple(
@@ -270,14 +241,7 @@ def emit_multiply(writer: ModelWriter, instruction: Instruction) -> None:
     for attribute in ("multiplier", "shift", "output_zero_point", "minimum", "maximum"):
         fields[attribute] = number(attributes[attribute])
     shape = writer.structure("shape", _MULTIPLICATION, instruction, fields)
-    writer.call(
-        Piece(name=name, text=text, needs=(_MULTIPLICATION, rule.scale, CLAMP)),
-        [
-            *map(writer.tensor, instruction.inputs),
-            writer.tensor(instruction.output),
-            f"&{shape}",
-        ],
-    )
+    call_scaled(writer, instruction, "multiply", _MULTIPLY, [_MULTIPLICATION], [f"&{shape}"])
 
 
 def _joined_loops(sizes: tuple[int, ...], *steps: tuple[int, ...]) -> list[tuple[int, ...]]:
@@ -302,13 +266,6 @@ def _joined_loops(sizes: tuple[int, ...], *steps: tuple[int, ...]) -> list[tuple
 
 def emit_resample(writer: ModelWriter, instruction: Instruction) -> None:
     """Write the resampling of an image."""
-    key, attributes = instruction.kernel, instruction.attributes
-    rule = rule_of(instruction)
-    suffix = rule.scale.name.removeprefix("il_scale_")
-    name = f"il_resample_{key.activation.value}_{key.output.value}_{suffix}"
-    text = _RESAMPLE.substitute(
-        name=name, x=c_type(key.activation), y=c_type(key.output), scale=rule.scale.name
-    )
     channels, _, width = writer.image(instruction, instruction.inputs[0])
     arrays = {name: constant.array for name, constant in instruction.constants.items()}
     fields: dict[str, int | str] = {
@@ -320,9 +277,6 @@ def emit_resample(writer: ModelWriter, instruction: Instruction) -> None:
     fields |= {"width": width, "channels": channels}
     for axis, side in (("height", "row"), ("width", "column")):
         fields[f"output_{axis}"], fields[f"{side}_taps"] = arrays[f"{side}_indices"].shape
-    fields |= {attribute: number(value) for attribute, value in attributes.items()}
+    fields |= {name: number(value) for name, value in instruction.attributes.items()}
     shape = writer.structure("shape", _RESAMPLING, instruction, fields)
-    writer.call(
-        Piece(name=name, text=text, needs=(_RESAMPLING, rule.scale, CLAMP)),
-        [writer.tensor(instruction.inputs[0]), writer.tensor(instruction.output), f"&{shape}"],
-    )
+    call_scaled(writer, instruction, "resample", _RESAMPLE, [_RESAMPLING], [f"&{shape}"])

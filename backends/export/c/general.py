@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from string import Template
 
 import numpy as np
 
 from intlower.backends.export.c import general_texts as texts
-from intlower.backends.export.c.elements import c_type, count_of, rule_of
+from intlower.backends.export.c.calls import call_scaled, call_typed
+from intlower.backends.export.c.elements import c_type, count_of
 from intlower.backends.export.c.elementwise import RESCALING
-from intlower.backends.export.c.literals import c_integer
 from intlower.backends.export.c.pieces import Piece
 from intlower.backends.export.c.scaling import CLAMP, SCALE_SINGLE_ROUNDING
 from intlower.backends.export.c.writer import ModelWriter
@@ -23,7 +22,6 @@ from intlower.kernels.signature import ElementType
 def emit_matmul(writer: ModelWriter, instruction: Instruction) -> None:
     """Write a matrix product of two tensors."""
     key, attributes = instruction.kernel, instruction.attributes
-    rule = rule_of(instruction)
     first, second = instruction.inputs
     *outer, rows, depth = writer.sizes(first)
     columns = writer.sizes(second)[-1]
@@ -34,8 +32,6 @@ def emit_matmul(writer: ModelWriter, instruction: Instruction) -> None:
     ]
     narrow = depth * reaches[0] * reaches[1] <= ElementType.INT32.limits[1]
     total = "int32_t" if narrow else "int64_t"
-    suffix = rule.scale.name.removeprefix("il_scale_")
-    name = f"il_matmul_{key.activation.value}_{key.output.value}_{total}_{suffix}"
     fields: dict[str, int | str] = {
         "batches": math.prod(outer),
         "rows": rows,
@@ -52,21 +48,16 @@ def emit_matmul(writer: ModelWriter, instruction: Instruction) -> None:
             instruction, ("multiplier", "shift", "output_zero_point", "minimum", "maximum")
         ),
     }
-    text = texts.MATMUL.substitute(
-        name=name,
-        x=c_type(key.activation),
-        y=c_type(key.output),
-        total=total,
-        scale=rule.scale.name,
-    )
     shape = writer.structure("shape", texts.MATMUL_SHAPE, instruction, fields)
-    writer.call(
-        Piece(name=name, text=text, needs=(texts.MATMUL_SHAPE, rule.scale, CLAMP)),
-        [
-            *map(writer.tensor, instruction.inputs),
-            writer.tensor(instruction.output),
-            f"&{shape}",
-        ],
+    call_scaled(
+        writer,
+        instruction,
+        "matmul",
+        texts.MATMUL,
+        [texts.MATMUL_SHAPE],
+        [f"&{shape}"],
+        variant=f"_{total}",
+        total=total,
     )
 
 
@@ -109,7 +100,7 @@ def emit_normalize(writer: ModelWriter, instruction: Instruction) -> None:
     }
     shape = writer.structure("shape", texts.NORMALIZE_SHAPE, instruction, fields)
     needs = (texts.NORMALIZE_SHAPE, *texts.NORMALIZE_NEEDS, CLAMP)
-    _call(writer, instruction, "normalize", texts.NORMALIZE, needs, [f"&{shape}"])
+    call_typed(writer, instruction, "normalize", texts.NORMALIZE, needs, [f"&{shape}"])
 
 
 def emit_lrn(writer: ModelWriter, instruction: Instruction) -> None:
@@ -129,7 +120,7 @@ def emit_lrn(writer: ModelWriter, instruction: Instruction) -> None:
         SCALE_SINGLE_ROUNDING,
         CLAMP,
     )
-    _call(writer, instruction, "lrn", texts.LRN, needs, [table, f"&{shape}"])
+    call_typed(writer, instruction, "lrn", texts.LRN, needs, [table, f"&{shape}"])
 
 
 def emit_divide(writer: ModelWriter, instruction: Instruction) -> None:
@@ -145,7 +136,7 @@ def emit_divide(writer: ModelWriter, instruction: Instruction) -> None:
     }
     shape = writer.structure("shape", texts.DIVISION_SHAPE, instruction, fields)
     needs = (texts.DIVISION_SHAPE, texts.QUOTIENT, CLAMP)
-    _call(writer, instruction, "divide", texts.DIVIDE, needs, [f"&{shape}"])
+    call_typed(writer, instruction, "divide", texts.DIVIDE, needs, [f"&{shape}"])
 
 
 def emit_constant(writer: ModelWriter, instruction: Instruction) -> None:
@@ -174,13 +165,13 @@ def emit_convert(writer: ModelWriter, instruction: Instruction) -> None:
     }
     shape = writer.structure("shape", RESCALING, instruction, fields)
     needs = (RESCALING, SCALE_SINGLE_ROUNDING, CLAMP)
-    _call(writer, instruction, "convert", texts.CONVERT, needs, [f"&{shape}"])
+    call_typed(writer, instruction, "convert", texts.CONVERT, needs, [f"&{shape}"])
 
 
 def emit_lookup_interpolated(writer: ModelWriter, instruction: Instruction) -> None:
     """Write a function by a table between whose entries it interpolates."""
     table = instruction.constants["table"].array
-    _call(
+    call_typed(
         writer,
         instruction,
         "lookup_interpolated",
@@ -195,30 +186,3 @@ def emit_lookup_interpolated(writer: ModelWriter, instruction: Instruction) -> N
 
 def _numbers(instruction: Instruction, names: Sequence[str]) -> dict[str, int]:
     return {name: number(instruction.attributes[name]) for name in names}
-
-
-def _call(
-    writer: ModelWriter,
-    instruction: Instruction,
-    operator: str,
-    text: Template,
-    needs: tuple[Piece, ...],
-    arguments: Sequence[str | int],
-) -> None:
-    """Append the call of a function (inputs, output, others) that is named for its element types."""
-    key = instruction.kernel
-    name = f"il_{operator}_{key.activation.value}_{key.output.value}"
-    written = text.safe_substitute(
-        name=name,
-        x=c_type(key.activation),
-        y=c_type(key.output),
-        least=c_integer(key.activation.limits[0]),
-    )
-    writer.call(
-        Piece(name=name, text=written, needs=needs),
-        [
-            *map(writer.tensor, instruction.inputs),
-            writer.tensor(instruction.output),
-            *arguments,
-        ],
-    )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from string import Template
 
-from intlower.backends.export.c.elements import c_type, require_int32, rule_of
+from intlower.backends.export.c.calls import call_scaled
+from intlower.backends.export.c.elements import c_type, require_int32
 from intlower.backends.export.c.literals import c_integer
 from intlower.backends.export.c.pieces import Piece
 from intlower.backends.export.c.scaling import CLAMP
@@ -179,12 +180,6 @@ def emit_average_pool(writer: ModelWriter, instruction: Instruction) -> None:
     reach = max(abs(limit - zero_point) for limit in key.activation.limits)
     kernel = numbers(attributes["kernel_shape"])
     require_int32(instruction, kernel[0] * kernel[1] * reach)
-    rule = rule_of(instruction)
-    suffix = rule.scale.name.removeprefix("il_scale_")
-    name = f"il_average_pool_{key.activation.value}_{key.output.value}_{suffix}"
-    text = _AVERAGE_POOL.substitute(
-        name=name, x=c_type(key.activation), y=c_type(key.output), scale=rule.scale.name
-    )
     multiplier = constants["multiplier"].array
     window = write_window(writer, instruction, (1, 1))
     mean = writer.structure(
@@ -203,14 +198,13 @@ def emit_average_pool(writer: ModelWriter, instruction: Instruction) -> None:
             "maximum": number(attributes["maximum"]),
         },
     )
-    writer.call(
-        Piece(name=name, text=text, needs=(WINDOW, _MEAN, rule.scale, CLAMP)),
-        [
-            writer.tensor(instruction.inputs[0]),
-            writer.tensor(instruction.output),
-            f"&{window}",
-            f"&{mean}",
-        ],
+    call_scaled(
+        writer,
+        instruction,
+        "average_pool",
+        _AVERAGE_POOL,
+        (WINDOW, _MEAN),
+        [f"&{window}", f"&{mean}"],
     )
 
 

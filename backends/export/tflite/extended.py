@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from intlower.backends.export.tables import whole_table
 from intlower.backends.export.tflite.flatbuffer import Scalar
 from intlower.backends.export.tflite.model import Activation, Builtin, options
 from intlower.backends.export.tflite.network import (
@@ -14,7 +15,6 @@ from intlower.backends.export.tflite.network import (
 )
 from intlower.compiler.planning.columns import number, numbers
 from intlower.compiler.program import Instruction
-from intlower.kernels.reference import reference_for
 from intlower.kernels.signature import ElementType
 
 # Numbers of options in the union BuiltinOptions, and how many fields each has.
@@ -128,11 +128,8 @@ def write_lookup(network: Network, instruction: Instruction) -> None:
     source, target = instruction.inputs[0], instruction.output
     shape = stored_shape(network.program.tensors[source].shape)
     element = network.grid(source).element
-    least, greatest = element.limits
-    table = instruction.constants["table"].array
-    if instruction.kernel.operator == "lookup_interpolated":
-        every = np.arange(least, greatest + 1).astype(network.grid(source).dtype)
-        table = reference_for(instruction.kernel)(every[None], table=table)[0]
+    least = element.limits[0]
+    table = whole_table(network.program, instruction)
     first = np.full(1, -least)
     if table.ndim == 2:
         sizes = (1,) * stored_axes(len(shape)).index(1) + (-1,)
