@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,7 @@ def measure(path: Path, folder: Path) -> dict[str, Any]:
             simulator.total_bytes,
         )
         programs: dict[str, Run | None] = {
-            OURS: lambda simulator=simulator: simulator.run(codes),  # type: ignore[misc]
+            OURS: partial(simulator.run, codes),
             EXACT: onnxruntime_run(program, codes, threads, exact=True),
             SATURATING: onnxruntime_run(program, codes, threads, exact=False),
             OPENVINO: openvino_run(program, codes, threads),

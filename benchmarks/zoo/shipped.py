@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import onnx
 
@@ -101,7 +102,7 @@ def shipped_models() -> tuple[ZooModel, ...]:
                 name=f"light-{name}",
                 package="onnx",
                 origin="light model, random weights, 224x224",
-                make=lambda name=name: light_model(name),  # type: ignore[misc]  # a default of a lambda
+                make=partial(light_model, name),
             )
             for name in NAMES
         ),

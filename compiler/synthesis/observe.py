@@ -43,8 +43,7 @@ def observed_moments(
     """Return mean and std of each channel of the inputs, of every layer with weights, and of sums, products and mean pools.
 
     Before the activation: what batch normalization would have recorded, had it stood there and seen these inputs; nothing
-    where that is not finite. The same inputs give the same numbers on any number
-    of cores.
+    where that is not finite. The same inputs give the same numbers on any number of cores.
 
     Args:
         graph: any.

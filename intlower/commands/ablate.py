@@ -73,9 +73,9 @@ def ablate(
 ) -> None:
     """Compile MODEL with the target's default recipe grown step by step, then without each step, and evaluate each.
 
-    The first row takes no step: batch norm folded, everything rounded to nearest. "no change" tells that a step leaves every
-    integer as it is. KL is the mean divergence from the
-    float model's class probabilities; it tells small differences apart where the few samples of top-1 do not.
+    The first row takes no step: batch norm folded, everything rounded to nearest. "no change" tells that a step leaves
+    every integer as it is. KL is the mean divergence from the float model's class probabilities; it tells small
+    differences apart where the few samples of top-1 do not.
     """
     from intlower import ablation
     from intlower.compiler.discovery import load_target
